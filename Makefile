@@ -1,0 +1,63 @@
+# The front door. CMake with its presets does the work; see CONTRIBUTING.md.
+#
+#   make              build/release/tribus and build/release/tribusd
+#   make demo         install what is missing, build, run the platform (FEED=, SECONDS=, ARGS=)
+#   make test         install what is missing, build, run every test
+#   make deps         only install what is missing
+#   make check        format, layers, atomics, clang-tidy
+#   make asan tsan    unit tests under the sanitizers
+#   make bench        every benchmark, as a table
+#   make clean        remove what was built, keep what was downloaded
+
+SHELL := /bin/bash
+SECONDS ?= 60
+FEED ?= sim
+ARGS ?=
+
+.PHONY: all deps deps-run demo test unit check format tidy asan tsan bench clean
+
+all: build/release/build.ninja
+	@cmake --build --preset release
+
+build/%/build.ninja: | deps-run
+	@cmake --preset $* >build/$*-configure.log 2>&1 || { cat build/$*-configure.log; exit 1; }
+
+deps-run:
+	@mkdir -p build
+	@tools/deps.sh run
+
+deps:
+	@mkdir -p build
+	@tools/deps.sh test
+
+demo: all
+	@build/release/tribus demo --feed "$(FEED)" --seconds "$(SECONDS)" $(ARGS)
+
+test: deps check all
+	@ctest --preset release
+	@$(MAKE) --no-print-directory asan tsan
+
+unit: all
+	@ctest --preset release -L unit
+
+asan tsan: %: build/%/build.ninja
+	@cmake --build --preset $*
+	@ctest --preset $*
+
+check: deps
+	@tools/check_arrows.py src
+	@tools/check_atomics.sh src
+	@tools/check_format.sh
+
+format:
+	@git ls-files '*.c' '*.h' | xargs -d '\n' clang-format -i
+
+tidy: all
+	@git ls-files 'src/*.c' | xargs -d '\n' -P 2 -n 4 clang-tidy -p build/release --quiet
+
+bench: all
+	@build/release/tribus bench handoff
+	@build/release/tribus bench hybrid
+
+clean:
+	@rm -rf build/release build/debug build/asan build/tsan build/fuzz build/*.log
