@@ -14,6 +14,13 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+/* The sanitizers reserve terabytes of address space, which an address-space limit forbids. */
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define SHADOW_MEMORY 1
+#else
+#define SHADOW_MEMORY 0
+#endif
+
 static void error_text_reads_from_outer_to_inner_context(void)
 {
     errno = ENOENT;
