@@ -14,7 +14,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-/* The sanitizers reserve terabytes of address space, which an address-space limit forbids. */
+/* The sanitizers reserve terabytes of address space, which an address-space limit forbids.
+ */
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 #define SHADOW_MEMORY 1
 #else
