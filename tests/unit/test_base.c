@@ -225,10 +225,8 @@ int main(void)
     deadline_saturates_and_negative_means_none();
     ticks_advance_at_the_measured_rate();
     memory_file_is_mapped_twice_and_cannot_shrink();
-#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
-    memory_beyond_the_limit_is_refused_with_the_limits_name(); /* shadow memory needs more
-                                                                */
-#endif
+    if (!SHADOW_MEMORY)
+        memory_beyond_the_limit_is_refused_with_the_limits_name();
     descriptors_travel_and_surplus_ones_are_closed();
     futex_wait_any_returns_when_a_word_differs_or_time_is_up();
     start_time_tells_processes_apart();
