@@ -11,7 +11,7 @@ import re
 import sys
 
 FREE = {"status"}
-ALIAS = {"feed": "feeds", "message": "wire"}
+ALIAS = {"feed": "feeds", "session": "fabric"}
 MAY_USE = {
     "base": "",
     "quant": "",

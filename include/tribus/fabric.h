@@ -1,0 +1,292 @@
+/* fabric.h -- shared memory between processes of one host: region, slot, ring, topic,
+ * timeline, doorbell.
+ *
+ * Use it to   hand bytes to another process without copying them and without the kernel.
+ * Not for     finding the other process or getting memory: that is session.h.
+ *
+ * Memory      Every thing here is laid out inside memory that the caller mapped (a region
+ * of the agent's, or any mapping shared by a test). Offsets and counters only, never
+ *             pointers, so each process may map it at a different address. The memory is
+ *             borrowed and must outlive every handle.
+ * Threads     A handle belongs to the thread that opened it. Who may hold one is said at
+ * each thing: one writer, one reader, many readers. Trust       The other side may be
+ * buggy, dead or hostile. open() checks every field once and keeps its own copy; afterwards
+ * the shared copy is not believed. Words that change are copied, then checked, then used:
+ * nonsense gives TRIBUS_CORRUPT. Cost        Nothing allocates, blocks or enters the kernel
+ * but create, open, close and what ends in _wait.
+ */
+#ifndef TRIBUS_FABRIC_H
+#define TRIBUS_FABRIC_H
+
+#include "tribus/base.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define TRIBUS_CACHE_LINE_BYTES 64u
+
+/* ======================== doorbell: how a waiter is woken ========================
+ * One word in shared memory, any number of pressers and sleepers. Where everyone polls, a
+ * press costs one locked instruction and no system call. */
+
+typedef struct tribus_doorbell_shm tribus_doorbell_shm; /* 64 bytes, 64-byte aligned */
+
+#define TRIBUS_DOORBELL_BYTES 64u
+
+/* How a waiter spends its time. */
+typedef struct tribus_wait_cfg {
+    int64_t spin_ns; /* poll this long before sleeping; 0: 20 us; negative: never sleep */
+    int64_t timeout_ns; /* give up after this; negative: no limit, 0: look once */
+} tribus_wait_cfg;
+
+/* Lay out a doorbell nobody sleeps on. mem: 64 zeroed or unused bytes. */
+void tribus_doorbell_create(void *mem);
+
+/* Wake every sleeper. Call after publishing what they wait for. */
+void tribus_doorbell_press(tribus_doorbell_shm *bell);
+
+/* What a waiter looks for: returns nonzero when there is something to do. */
+typedef int (*tribus_ready_fn)(void *context);
+
+/* Spin, then sleep, until ready(context) or the timeout. bells: 1..128 doorbells, any of
+ * which announces a change. Returns TRIBUS_OK (ready), TRIBUS_TIMEOUT, TRIBUS_BAD_ARG,
+ * TRIBUS_SYSTEM. */
+TRIBUS_MUST_CHECK tribus_status tribus_doorbell_wait(tribus_doorbell_shm *const *bells,
+                                                     uint32_t count, tribus_ready_fn ready,
+                                                     void *context,
+                                                     const tribus_wait_cfg *cfg);
+
+/* ======================== timeline: a counter that only grows ========================
+ * Any number of waiters; advanced by whoever owns the thing it describes. 64-bit value and
+ * a doorbell, 128 bytes. INT64_MAX means poisoned: the producer failed, every wait
+ * completes. */
+
+#define TRIBUS_TIMELINE_BYTES  128u
+#define TRIBUS_TIMELINE_POISON INT64_MAX
+
+typedef struct tribus_timeline_shm tribus_timeline_shm;
+
+/* Lay out a timeline at `value` >= 0. Returns TRIBUS_OK or TRIBUS_BAD_ARG. */
+TRIBUS_MUST_CHECK tribus_status tribus_timeline_create(void *mem, size_t bytes,
+                                                       int64_t value);
+
+/* Check that mem holds a timeline. *out points into mem. Returns TRIBUS_OK, TRIBUS_CORRUPT.
+ */
+TRIBUS_MUST_CHECK tribus_status tribus_timeline_open(void *mem, size_t bytes,
+                                                     tribus_timeline_shm **out);
+
+/* Current value; TRIBUS_TIMELINE_POISON when poisoned. Acquire: what was written before the
+ * advance is visible. */
+int64_t tribus_timeline_get(const tribus_timeline_shm *t);
+
+/* Raise to `value`; a lower or equal value changes nothing. Release. Wakes waiters.
+ * Returns TRIBUS_OK, TRIBUS_BAD_ARG (value < 0 or INT64_MAX) or TRIBUS_POISONED. */
+TRIBUS_MUST_CHECK tribus_status tribus_timeline_advance(tribus_timeline_shm *t,
+                                                        int64_t value);
+
+/* Poison: every present and future wait returns TRIBUS_POISONED. */
+void tribus_timeline_poison(tribus_timeline_shm *t);
+
+/* Wait until the value is at least `value`.
+ * Returns TRIBUS_OK, TRIBUS_TIMEOUT, TRIBUS_POISONED or TRIBUS_SYSTEM. */
+TRIBUS_MUST_CHECK tribus_status tribus_timeline_wait(tribus_timeline_shm *t, int64_t value,
+                                                     const tribus_wait_cfg *cfg);
+
+/* Wait until all (all != 0) or any of count (1..128) timelines reached their values.
+ * *which: for any, the index of one that has. Returns as tribus_timeline_wait(). */
+TRIBUS_MUST_CHECK tribus_status tribus_timeline_wait_many(tribus_timeline_shm *const *t,
+                                                          const int64_t *values,
+                                                          uint32_t count, int all,
+                                                          const tribus_wait_cfg *cfg,
+                                                          uint32_t *which);
+
+/* ======================== ring: one writer, one reader ========================
+ * Fixed cells of cell_bytes (a multiple of 64). Each begins with an 8-byte sequence word,
+ * so a 64-byte cell carries 56 bytes and costs one cache line in total. The reader's
+ * position lives in the ring: a reader that dies is succeeded by one that opens the ring
+ * again and is offered what the dead one had not released, marked redelivered. */
+
+typedef struct tribus_ring tribus_ring; /* this process's handle */
+
+typedef enum tribus_end { TRIBUS_WRITER = 1, TRIBUS_READER = 2 } tribus_end;
+
+/* Bytes a ring needs; 0 when out of range. cells: power of two, 2..2^24. */
+size_t tribus_ring_bytes(uint32_t cells, uint32_t cell_bytes);
+
+/* Lay out an empty ring, before anyone opens it. Returns TRIBUS_OK or TRIBUS_BAD_ARG. */
+TRIBUS_MUST_CHECK tribus_status tribus_ring_create(void *mem, size_t bytes, uint32_t cells,
+                                                   uint32_t cell_bytes);
+
+/* Take one end. out: owned by the caller, tribus_ring_close().
+ * Returns TRIBUS_OK, TRIBUS_BAD_ARG, TRIBUS_NO_MEMORY, TRIBUS_VERSION, TRIBUS_CORRUPT. */
+TRIBUS_MUST_CHECK tribus_status tribus_ring_open(void *mem, size_t bytes, tribus_end end,
+                                                 tribus_ring **out);
+void tribus_ring_close(tribus_ring *ring);
+
+/* Bytes a cell carries: cell_bytes - 8. */
+uint32_t tribus_ring_payload_bytes(const tribus_ring *ring);
+
+/* Writer: borrow the next free cell until commit. Claiming again before a commit returns
+ * the same cell. Returns TRIBUS_OK, TRIBUS_FULL, TRIBUS_CORRUPT. */
+TRIBUS_MUST_CHECK tribus_status tribus_ring_claim(tribus_ring *ring, void **out);
+void tribus_ring_commit(tribus_ring *ring);
+
+/* Writer: the same for up to `want` cells at once. Cell i of the batch is at
+ * tribus_ring_batch_at(ring, i). *got 1..want. commit_batch shows the first n of them. */
+TRIBUS_MUST_CHECK tribus_status tribus_ring_claim_batch(tribus_ring *ring, uint32_t want,
+                                                        uint32_t *got);
+void *tribus_ring_batch_at(tribus_ring *ring, uint32_t i);
+void tribus_ring_commit_batch(tribus_ring *ring, uint32_t n);
+
+/* Reader: borrow the oldest message until release. redelivered may be NULL; set to nonzero
+ * when an earlier reader was offered it and died. Returns TRIBUS_OK, TRIBUS_EMPTY,
+ * TRIBUS_CORRUPT. */
+TRIBUS_MUST_CHECK tribus_status tribus_ring_peek(tribus_ring *ring, const void **out,
+                                                 int *redelivered);
+void tribus_ring_release(tribus_ring *ring);
+
+/* Reader: up to `want` messages at once, at tribus_ring_batch_at(); release_batch gives the
+ * first n back. */
+TRIBUS_MUST_CHECK tribus_status tribus_ring_peek_batch(tribus_ring *ring, uint32_t want,
+                                                       uint32_t *got);
+void tribus_ring_release_batch(tribus_ring *ring, uint32_t n);
+
+/* Messages committed and not yet released, as this end sees it. */
+uint64_t tribus_ring_waiting(const tribus_ring *ring);
+
+/* The doorbell that commit presses (reader sleeps on it) and the one that release presses
+ * (writer sleeps on it). They point into the ring's memory, or to the shared bell of a set
+ * of lanes given by tribus_ring_set_bell(). */
+tribus_doorbell_shm *tribus_ring_bell(tribus_ring *ring, tribus_end sleeper);
+
+/* Press this bell instead of the ring's own after a commit: many rings, one reader. bell:
+ * borrowed, shared memory that the reader can see too. */
+void tribus_ring_set_bell(tribus_ring *ring, tribus_doorbell_shm *bell);
+
+/* Wait for a message (reader) or a free cell (writer).
+ * Returns TRIBUS_OK, TRIBUS_TIMEOUT, TRIBUS_CORRUPT, TRIBUS_SYSTEM. */
+TRIBUS_MUST_CHECK tribus_status tribus_ring_wait(tribus_ring *ring,
+                                                 const tribus_wait_cfg *cfg);
+
+/* ======================== topic: one writer, many readers ========================
+ * Readers hold no claim: they copy a message out and are told when the writer lapped them.
+ */
+
+typedef struct tribus_topic tribus_topic;
+
+/* cells: power of two, 2..2^24; cell_bytes: multiple of 64, 8 of them are the sequence
+ * word. */
+size_t tribus_topic_bytes(uint32_t cells, uint32_t cell_bytes);
+TRIBUS_MUST_CHECK tribus_status tribus_topic_create(void *mem, size_t bytes, uint32_t cells,
+                                                    uint32_t cell_bytes);
+
+/* Open as writer (one) or reader (any number). A reader may map the memory read-only; then
+ * it cannot announce that it sleeps, and tribus_topic_wait() polls in steps of 1 ms at
+ * most. A reader starts at the next message; see tribus_topic_rewind(). */
+TRIBUS_MUST_CHECK tribus_status tribus_topic_open(void *mem, size_t bytes, tribus_end end,
+                                                  int read_only, tribus_topic **out);
+void tribus_topic_close(tribus_topic *topic);
+uint32_t tribus_topic_payload_bytes(const tribus_topic *topic);
+
+/* Writer: borrow the next cell's payload, always there; then show `bytes` of it. */
+void *tribus_topic_claim(tribus_topic *topic);
+void tribus_topic_commit(tribus_topic *topic, uint32_t bytes);
+
+/* Reader: copy the next message. buf: at least payload_bytes. *bytes: its size.
+ * *lost: messages overwritten before this reader got to them, since the last call (exact).
+ * Returns TRIBUS_OK (also when *lost > 0: the message is the oldest that survived),
+ * TRIBUS_EMPTY or TRIBUS_CORRUPT. */
+TRIBUS_MUST_CHECK tribus_status tribus_topic_read(tribus_topic *topic, void *buf,
+                                                  uint32_t *bytes, uint64_t *lost);
+
+/* Reader: go back to the last n messages that are still there (0: the next one to come).
+ * Returns how many will be read again. */
+uint64_t tribus_topic_rewind(tribus_topic *topic, uint64_t n);
+
+/* Messages ever published. */
+uint64_t tribus_topic_published(const tribus_topic *topic);
+
+tribus_doorbell_shm *tribus_topic_bell(tribus_topic *topic);
+TRIBUS_MUST_CHECK tribus_status tribus_topic_wait(tribus_topic *topic,
+                                                  const tribus_wait_cfg *cfg);
+
+/* ======================== region: slots that are loaned and handed over
+ * ======================== One owner loans slots and fills them; up to 62 holders receive
+ * them by number, in any order, and release them. A slot's state is a set of holders, not a
+ * count, so that what a dead holder held can be taken from exactly it. */
+
+typedef struct tribus_region tribus_region;
+
+typedef struct tribus_region_cfg {
+    uint64_t slot_bytes; /* rounded up to a multiple of 64 */
+    uint32_t slots;      /* 1..65536; 0: chosen so that rotation stays within the cache */
+} tribus_region_cfg;
+
+/* What travels in a ring cell to name a slot: 32 bytes, no pointers. */
+typedef struct tribus_slot_ref {
+    uint32_t region; /* the region's number in the agent's registry */
+    uint32_t slot;
+    uint64_t generation; /* grows each time the slot is loaned */
+    uint64_t offset;     /* of the first byte inside the slot */
+    uint64_t bytes;
+} tribus_slot_ref;
+
+/* Bytes of memory; 0 when out of range. Fills in cfg->slots when it was 0. */
+size_t tribus_region_bytes(tribus_region_cfg *cfg);
+TRIBUS_MUST_CHECK tribus_status tribus_region_create(void *mem, size_t bytes,
+                                                     const tribus_region_cfg *cfg,
+                                                     uint32_t region_number);
+
+/* Open as owner (TRIBUS_WRITER, one) or holder (TRIBUS_READER). holder: 0..61, this
+ * reader's number, given by whoever wired the processes together; ignored for the owner. An
+ * owner that opens again after a crash finds its half-made loans free. */
+TRIBUS_MUST_CHECK tribus_status tribus_region_open(void *mem, size_t bytes, tribus_end end,
+                                                   uint32_t holder, tribus_region **out);
+void tribus_region_close(tribus_region *region);
+uint64_t tribus_region_slot_bytes(const tribus_region *region);
+uint32_t tribus_region_slots(const tribus_region *region);
+
+/* Owner: borrow a free slot to write. Rotates, so that few slots stay hot in the caches.
+ * Returns TRIBUS_OK, TRIBUS_FULL (every slot is loaned or held). */
+TRIBUS_MUST_CHECK tribus_status tribus_region_loan(tribus_region *region,
+                                                   tribus_slot_ref *out, void **mem);
+
+/* Owner: make `holders` (a set of bits 0..61) hold it, and give up the loan. Call before
+ * the reference is published in a ring; the ring's commit is what releases the bytes. An
+ * empty set frees the slot. Returns TRIBUS_OK or TRIBUS_BAD_ARG (not on loan). */
+TRIBUS_MUST_CHECK tribus_status tribus_region_commit(tribus_region *region,
+                                                     const tribus_slot_ref *ref,
+                                                     uint64_t holders);
+
+/* Holder: the bytes of a slot this holder was given; checks number, generation, offset and
+ * size. Returns TRIBUS_OK, TRIBUS_CORRUPT (out of range, not held by us, another
+ * generation). */
+TRIBUS_MUST_CHECK tribus_status tribus_region_receive(tribus_region *region,
+                                                      const tribus_slot_ref *ref,
+                                                      const void **mem);
+
+/* Holder: give it back; free for the owner once nobody holds it.
+ * Returns TRIBUS_OK or TRIBUS_CORRUPT (not held by us). */
+TRIBUS_MUST_CHECK tribus_status tribus_region_release(tribus_region *region,
+                                                      const tribus_slot_ref *ref);
+
+/* Holder: pass it on to other holders without copying: they hold it, we do not any more. */
+TRIBUS_MUST_CHECK tribus_status tribus_region_pass(tribus_region *region,
+                                                   const tribus_slot_ref *ref,
+                                                   uint64_t holders);
+
+/* Owner: take everything a dead holder held. Returns the number of slots that came back. */
+uint32_t tribus_region_reclaim(tribus_region *region, uint32_t holder);
+
+/* Slots that are neither loaned nor held. */
+uint32_t tribus_region_free_slots(const tribus_region *region);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
