@@ -1,0 +1,120 @@
+/* bus.h -- publish and receive messages on the three buses, by message type.
+ *
+ * Use it to   publish a message (its type selects the bus) and to receive those of other
+ *             processes: local ones through shared memory, remote ones through the agent,
+ *             which joins this host with the Redis server of each bus. A program never
+ *             chooses between the two.
+ * Not for     bulk data between processes (a region's slots and a ring, fabric.h) or for
+ *             what must arrive whatever happens: a subscriber that falls behind loses the
+ *             oldest and is told how many.
+ *
+ * Memory      Messages are copied on publish and on receipt; nothing is borrowed. A handle
+ *             owns one topic a bus, made at the first publish there.
+ * Threads     A handle, with its subscriptions, belongs to the thread that owns its
+ *             session.
+ * Trust       What other processes published is copied, then validated, then handed out.
+ *             What does not validate is dropped and counted (tribus_bus_stats.invalid).
+ * Order       Kept for each publisher; between publishers as they arrive.
+ * Cost        Publish and poll neither allocate, block nor enter the kernel, but for the
+ *             first publish on a bus, for joining a new publisher, and to wake a sleeper.
+ */
+#ifndef TRIBUS_BUS_H
+#define TRIBUS_BUS_H
+
+#include "tribus/session.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct tribus_bus tribus_bus;
+typedef struct tribus_subscription tribus_subscription;
+
+/* The fixed header each message struct begins with; wire.h has it and the structs. */
+typedef struct tribus_msg_header tribus_msg_header;
+
+#define TRIBUS_BUS_COUNT 3u /* MarketData 0, Engine Logic 1, Neural-GPU 2 */
+
+typedef struct tribus_bus_cfg {
+    uint32_t off; /* set of buses not used: bit 1 << bus; a two-bus client sets 1 << 2 */
+    uint32_t cells[TRIBUS_BUS_COUNT]; /* messages a publisher's topic keeps: a power of two;
+                                         0: 16384, 2048, 2048 */
+    const char *engine_type;     /* filled into messages that leave theirs empty; NULL: the
+                                    participant's role */
+    const char *engine_instance; /* the same; NULL: the participant's name */
+} tribus_bus_cfg;
+
+/* Open all buses but those switched off. session: borrowed until tribus_bus_close().
+ * cfg NULL: defaults. out: owned by the caller.
+ * Returns TRIBUS_OK, TRIBUS_BAD_ARG or TRIBUS_NO_MEMORY. */
+TRIBUS_MUST_CHECK tribus_status tribus_bus_open(tribus_session *session,
+                                                const tribus_bus_cfg *cfg,
+                                                tribus_bus **out);
+
+/* Close it with its subscriptions. Messages already published stay readable for those who
+ * joined before. */
+void tribus_bus_close(tribus_bus *bus);
+
+/* Publish a message: msg is the header of one of wire.h's structs with type and size set,
+ * copied. Sequence, stamp, and empty engine fields are filled in the copy that is sent.
+ * Never blocks: a slow subscriber loses, not the publisher.
+ * Returns TRIBUS_OK, TRIBUS_BAD_ARG (unknown type, wrong size, a value out of its range:
+ * the text names it), TRIBUS_REFUSED (this bus is switched off); at the first publish on a
+ * bus also what tribus_session_create_object() returns. */
+TRIBUS_MUST_CHECK tribus_status tribus_bus_publish(tribus_bus *bus,
+                                                   const tribus_msg_header *msg);
+
+/* What to receive. A zero filter receives everything on the buses that are on. */
+typedef struct tribus_bus_filter {
+    uint32_t buses;      /* set of buses, bit 1 << bus; 0: every bus */
+    uint64_t types;      /* set of message types, bit 1 << type; 0: every type */
+    const char *pattern; /* glob over channel names: "nautilus-*-risk_*"; NULL: all */
+    const char *engine;  /* glob over the sender's type or instance: "ml*"; NULL: all */
+    uint32_t history;    /* offer up to this many messages published before now, of each
+                            publisher */
+    int observe; /* nonzero: look on without asking for anything: what nobody else on this
+                    host subscribes to is not fetched from the wire */
+} tribus_bus_filter;
+
+/* Subscribe. filter: copied. A publisher that appears later is joined from its first
+ * message. out: owned by the caller, tribus_bus_unsubscribe() or tribus_bus_close().
+ * Returns TRIBUS_OK, TRIBUS_BAD_ARG (nothing can match), TRIBUS_NO_MEMORY. */
+TRIBUS_MUST_CHECK tribus_status tribus_bus_subscribe(tribus_bus *bus,
+                                                     const tribus_bus_filter *filter,
+                                                     tribus_subscription **out);
+void tribus_bus_unsubscribe(tribus_subscription *sub);
+
+/* Copy the next message into buf, which is `bytes` long, at least TRIBUS_MSG_MAX_BYTES of
+ * wire.h, and aligned to 8. *lost (may be NULL): messages of any type that were overwritten
+ * before this subscription got to them, since the last call.
+ * Returns TRIBUS_OK, TRIBUS_EMPTY, TRIBUS_BAD_ARG (buf too small). */
+TRIBUS_MUST_CHECK tribus_status tribus_bus_poll(tribus_subscription *sub, void *buf,
+                                                size_t bytes, uint64_t *lost);
+
+/* The same, waiting for one. cfg NULL: spin 20 us, then sleep, no limit.
+ * Returns TRIBUS_OK, TRIBUS_TIMEOUT, TRIBUS_BAD_ARG or TRIBUS_SYSTEM. */
+TRIBUS_MUST_CHECK tribus_status tribus_bus_receive_wait(tribus_subscription *sub, void *buf,
+                                                        size_t bytes, uint64_t *lost,
+                                                        const tribus_wait_cfg *cfg);
+
+/* Counted by this handle since it was opened, for one bus. */
+typedef struct tribus_bus_stats {
+    uint64_t published;
+    uint64_t received; /* handed out, of all subscriptions */
+    uint64_t lost;     /* overwritten before they were read */
+    uint64_t invalid;  /* did not validate; dropped */
+    uint64_t filtered; /* read, but not asked for */
+    uint32_t topics;   /* publishers joined now, of all subscriptions */
+    uint32_t refused;  /* publishers not joined: unreadable, or more than can be followed */
+} tribus_bus_stats;
+
+/* Returns TRIBUS_OK or TRIBUS_BAD_ARG (no such bus). */
+TRIBUS_MUST_CHECK tribus_status tribus_bus_get_stats(const tribus_bus *bus,
+                                                     uint32_t bus_number,
+                                                     tribus_bus_stats *out);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
