@@ -1,0 +1,17 @@
+/* bench.c -- the table of benchmarks of `tribus bench`. */
+#include "cli/commands.h"
+
+#include <stdio.h>
+
+int tribus_cli_bench(int argc, char **argv)
+{
+    /* clang-format off */
+    static const tribus_cli_command benches[] = {
+        {NULL, NULL, NULL, false},
+    };
+    /* clang-format on */
+
+    return tribus_cli_dispatch(
+        "tribus bench", "Each prints a table, or with --json one object a row.", benches,
+        sizeof(benches) / sizeof(benches[0]) - 1, argc, argv);
+}

@@ -1,0 +1,9 @@
+/* commands.h -- the entry of every command; main.c and bench.c list them. */
+#ifndef TRIBUS_CLI_COMMANDS_H
+#define TRIBUS_CLI_COMMANDS_H
+
+#include "cli/cli.h"
+
+int tribus_cli_bench(int argc, char **argv);
+
+#endif

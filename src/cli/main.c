@@ -1,0 +1,22 @@
+/* main.c -- the table of commands of `tribus`. */
+#include "cli/commands.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static const tribus_cli_command commands[] = {
+    {"bench", tribus_cli_bench, "measure: handoff, hybrid, fabric, ...", false},
+};
+
+int main(int argc, char **argv)
+{
+    if (argc == 2 && strcmp(argv[1], "--version") == 0) {
+        printf("tribus %s\n", TRIBUS_RELEASE);
+        return TRIBUS_EXIT_DONE;
+    }
+    return tribus_cli_dispatch("tribus",
+                               "Three message buses for a trading platform, and tensors "
+                               "handed between processes without a copy.",
+                               commands, sizeof(commands) / sizeof(commands[0]), argc,
+                               argv);
+}
