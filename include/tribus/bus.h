@@ -8,20 +8,21 @@
  *             what must arrive whatever happens: a subscriber that falls behind loses the
  *             oldest and is told how many.
  *
- * Memory      Messages are copied on publish and on receipt; nothing is borrowed. A handle
- *             owns one topic a bus, made at the first publish there.
+ * Memory      A handle owns, for each bus, one topic for what overtakes and one for the
+ *             rest, made at the first publish there. One handle a session.
  * Threads     A handle, with its subscriptions, belongs to the thread that owns its
  *             session.
  * Trust       What other processes published is copied, then validated, then handed out.
  *             What does not validate is dropped and counted (tribus_bus_stats.invalid).
- * Order       Kept for each publisher; between publishers as they arrive.
- * Cost        Publish and poll neither allocate, block nor enter the kernel, but for the
- *             first publish on a bus, for joining a new publisher, and to wake a sleeper.
+ * Order       Kept for each publisher, apart from what overtakes; between them as they
+ * come. Cost        Publish and poll neither allocate, block nor enter the kernel, but for
+ * the first publish on a bus, for joining a publisher, and to wake a sleeper.
  */
 #ifndef TRIBUS_BUS_H
 #define TRIBUS_BUS_H
 
 #include "tribus/session.h"
+#include "tribus/wire.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -30,18 +31,16 @@ extern "C" {
 typedef struct tribus_bus tribus_bus;
 typedef struct tribus_subscription tribus_subscription;
 
-/* The fixed header each message struct begins with; wire.h has it and the structs. */
-typedef struct tribus_msg_header tribus_msg_header;
-
-#define TRIBUS_BUS_COUNT 3u /* MarketData 0, Engine Logic 1, Neural-GPU 2 */
-
 typedef struct tribus_bus_cfg {
     uint32_t off; /* set of buses not used: bit 1 << bus; a two-bus client sets 1 << 2 */
-    uint32_t cells[TRIBUS_BUS_COUNT]; /* messages a publisher's topic keeps: a power of two;
+    uint32_t cells[TRIBUS_BUSES]; /* messages a publisher's topic keeps: a power of two;
                                          0: 16384, 2048, 2048 */
-    const char *engine_type;     /* filled into messages that leave theirs empty; NULL: the
-                                    participant's role */
-    const char *engine_instance; /* the same; NULL: the participant's name */
+    const char *engine_type;      /* filled into messages that leave theirs empty; NULL: the
+                                     participant's role */
+    const char *engine_instance;  /* the same; NULL: the participant's name */
+    int observe; /* nonzero: look on only. Never publishes, maps what others own read-only
+                    (and so polls every millisecond where it would sleep), and what nobody
+                    else on this host subscribes to is not fetched from the wire */
 } tribus_bus_cfg;
 
 /* Open all buses but those switched off. session: borrowed until tribus_bus_close().
@@ -55,12 +54,13 @@ TRIBUS_MUST_CHECK tribus_status tribus_bus_open(tribus_session *session,
  * joined before. */
 void tribus_bus_close(tribus_bus *bus);
 
-/* Publish a message: msg is the header of one of wire.h's structs with type and size set,
- * copied. Sequence, stamp, and empty engine fields are filled in the copy that is sent.
- * Never blocks: a slow subscriber loses, not the publisher.
- * Returns TRIBUS_OK, TRIBUS_BAD_ARG (unknown type, wrong size, a value out of its range:
- * the text names it), TRIBUS_REFUSED (this bus is switched off); at the first publish on a
- * bus also what tribus_session_create_object() returns. */
+/* Publish a message: msg is the header of one of wire.h's structs, made by
+ * tribus_wire_init(); copied. In the copy that is sent, sequence and origin are filled in,
+ * and stamp and engine where they are empty. Never blocks: a slow subscriber loses, not the
+ * publisher. Priorities urgent, critical and flash_crash overtake the others.
+ * Returns TRIBUS_OK, TRIBUS_BAD_ARG (not a valid message: the text names the field),
+ * TRIBUS_REFUSED (this bus is switched off, or this handle only looks on); at the first
+ * publish on a bus also what tribus_session_create_object() returns. */
 TRIBUS_MUST_CHECK tribus_status tribus_bus_publish(tribus_bus *bus,
                                                    const tribus_msg_header *msg);
 
@@ -72,8 +72,6 @@ typedef struct tribus_bus_filter {
     const char *engine;  /* glob over the sender's type or instance: "ml*"; NULL: all */
     uint32_t history;    /* offer up to this many messages published before now, of each
                             publisher */
-    int observe; /* nonzero: look on without asking for anything: what nobody else on this
-                    host subscribes to is not fetched from the wire */
 } tribus_bus_filter;
 
 /* Subscribe. filter: copied. A publisher that appears later is joined from its first
@@ -84,18 +82,33 @@ TRIBUS_MUST_CHECK tribus_status tribus_bus_subscribe(tribus_bus *bus,
                                                      tribus_subscription **out);
 void tribus_bus_unsubscribe(tribus_subscription *sub);
 
-/* Copy the next message into buf, which is `bytes` long, at least TRIBUS_MSG_MAX_BYTES of
- * wire.h, and aligned to 8. *lost (may be NULL): messages of any type that were overwritten
- * before this subscription got to them, since the last call.
- * Returns TRIBUS_OK, TRIBUS_EMPTY, TRIBUS_BAD_ARG (buf too small). */
-TRIBUS_MUST_CHECK tribus_status tribus_bus_poll(tribus_subscription *sub, void *buf,
-                                                size_t bytes, uint64_t *lost);
+/* Borrow the next message until the next call on this subscription. *lost (may be NULL):
+ * messages of any type that were overwritten before this subscription got to them, since
+ * the last call. Returns TRIBUS_OK or TRIBUS_EMPTY. */
+TRIBUS_MUST_CHECK tribus_status tribus_bus_next(tribus_subscription *sub,
+                                                const tribus_msg_header **out,
+                                                uint64_t *lost);
 
 /* The same, waiting for one. cfg NULL: spin 20 us, then sleep, no limit.
- * Returns TRIBUS_OK, TRIBUS_TIMEOUT, TRIBUS_BAD_ARG or TRIBUS_SYSTEM. */
+ * Returns TRIBUS_OK, TRIBUS_TIMEOUT or TRIBUS_SYSTEM. */
+TRIBUS_MUST_CHECK tribus_status tribus_bus_next_wait(tribus_subscription *sub,
+                                                     const tribus_msg_header **out,
+                                                     uint64_t *lost,
+                                                     const tribus_wait_cfg *cfg);
+
+/* The same two, copying the message into buf: `bytes` long, at least
+ * TRIBUS_WIRE_MESSAGE_BYTES, aligned as tribus_msg_any.
+ * Return as those above, and TRIBUS_BAD_ARG (buf too small). */
+TRIBUS_MUST_CHECK tribus_status tribus_bus_poll(tribus_subscription *sub, void *buf,
+                                                size_t bytes, uint64_t *lost);
 TRIBUS_MUST_CHECK tribus_status tribus_bus_receive_wait(tribus_subscription *sub, void *buf,
                                                         size_t bytes, uint64_t *lost,
                                                         const tribus_wait_cfg *cfg);
+
+/* Members that this release does not know, of the message last received over the wire:
+ * what tribus_wire_from_json() kept, borrowed until the next call on this subscription.
+ * NULL when there were none. */
+const tribus_wire_extra *tribus_bus_extra(const tribus_subscription *sub);
 
 /* Counted by this handle since it was opened, for one bus. */
 typedef struct tribus_bus_stats {
