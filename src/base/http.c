@@ -1,0 +1,100 @@
+/* http.c -- see http.h. */
+#include "base/http.h"
+#include "base/error.h"
+
+#include <civetweb.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct tribus_http {
+    struct mg_context *server;
+    tribus_http_fn answer;
+    void *context;
+};
+
+static const char *reason(int status)
+{
+    switch (status) {
+    case 200:
+        return "OK";
+    case 404:
+        return "Not Found";
+    case 405:
+        return "Method Not Allowed";
+    case 503:
+        return "Service Unavailable";
+    default:
+        return "Error";
+    }
+}
+
+static int on_request(struct mg_connection *connection, void *context)
+{
+    const struct mg_request_info *request = mg_get_request_info(connection);
+    const tribus_http *http = context;
+    tribus_http_reply reply = {.status = 404, .type = "text/plain"};
+    const int head = strcmp(request->request_method, "HEAD") == 0;
+
+    if (!head && strcmp(request->request_method, "GET") != 0)
+        reply.status = 405;
+    else
+        http->answer(http->context, request->local_uri, &reply);
+    (void)mg_printf(connection,
+                    "HTTP/1.1 %d %s\r\nContent-Type: %s\r\nContent-Length: %zu\r\n"
+                    "Cache-Control: no-store\r\nConnection: close\r\n\r\n",
+                    reply.status, reason(reply.status), reply.type,
+                    reply.body != NULL ? reply.bytes : 0);
+    if (!head && reply.body != NULL)
+        (void)mg_write(connection, reply.body, reply.bytes);
+    free(reply.body);
+    return reply.status;
+}
+
+/* civetweb would write its complaints to stderr. */
+static int swallow(const struct mg_connection *connection, const char *text)
+{
+    (void)connection;
+    (void)text;
+    return 1;
+}
+
+tribus_status tribus_http_start(const char *address, int port, tribus_http_fn answer,
+                                void *context, tribus_http **out)
+{
+    static const struct mg_callbacks callbacks = {.log_message = swallow};
+    char where[80];
+    const char *options[] = {"listening_ports",    where,  "num_threads", "2",
+                             "request_timeout_ms", "5000", NULL};
+    tribus_http *http;
+
+    (void)snprintf(where, sizeof(where), "%s:%d", address, port);
+    http = calloc(1, sizeof(*http));
+    if (http == NULL)
+        return tribus_error_set(TRIBUS_NO_MEMORY, "http server on %s", where);
+    http->answer = answer;
+    http->context = context;
+    (void)mg_init_library(0);
+    errno = 0;
+    http->server = mg_start(&callbacks, http, options);
+    if (http->server == NULL) {
+        free(http);
+        if (errno == 0)
+            errno = EADDRINUSE;
+        return tribus_error_set(
+            TRIBUS_SYSTEM, "http server on %s: choose another port, or 0 for none", where);
+    }
+    mg_set_request_handler(http->server, "/", on_request, http);
+    *out = http;
+    return TRIBUS_OK;
+}
+
+void tribus_http_stop(tribus_http *http)
+{
+    if (http == NULL)
+        return;
+    mg_stop(http->server);
+    (void)mg_exit_library();
+    free(http);
+}
