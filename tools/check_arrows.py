@@ -4,7 +4,7 @@
 usage: tools/check_arrows.py [src]
 
 MAY_USE is the law; the picture in docs/ARCHITECTURE.md is drawn from it. "tribus/bus.h" counts
-as the folder bus. "tribus/status.h" is the shared vocabulary and free for all.
+as the folder bus, "tribus/quant_risk.h" as quant. "tribus/status.h" is free for all.
 """
 import pathlib
 import re
@@ -36,6 +36,7 @@ def folder_of(included, here):
     if len(parts) == 1:
         return here
     name = pathlib.PurePath(parts[1]).stem if parts[0] == "tribus" else parts[0]
+    name = name.split("_")[0] if parts[0] == "tribus" else name
     return ALIAS.get(name, name)
 
 

@@ -1,0 +1,175 @@
+/* mc.c -- Monte-Carlo of a linear portfolio on the host, and scenarios for the others.
+ *
+ * The per-path arithmetic is mc.h. Here it runs over LANES paths side by side, so that the
+ * compiler turns one path's left-to-right sum into one vector lane: the same numbers as
+ * tribus_mc_path() to the last bit, at vector speed. The lane loop is compiled twice, for
+ * the baseline and for AVX2; both give equal bits because neither fuses multiply-add. */
+#include "tribus/quant_risk.h"
+
+#include "quant/mc.h"
+
+#include <cblas.h>
+
+#define LANES 64u
+
+static int cfg_is_bad(const tribus_quant_mc_cfg *cfg)
+{
+    return cfg == NULL || cfg->assets == 0 || cfg->paths == 0 ||
+           !(cfg->confidence >= 0.0 && cfg->confidence < 1.0) ||
+           !(cfg->nu == 0.0 || (cfg->nu > 2.0 && cfg->nu < 1e6));
+}
+
+uint32_t tribus_quant_mc_loading_count(uint32_t assets)
+{
+    return (uint32_t)(((uint64_t)assets + 3) / 4 * 4);
+}
+
+size_t tribus_quant_mc_scratch_bytes(const tribus_quant_mc_cfg *cfg)
+{
+    if (cfg_is_bad(cfg))
+        return 0;
+    return ((size_t)cfg->paths + tribus_quant_mc_loading_count(cfg->assets)) *
+           sizeof(float);
+}
+
+tribus_status tribus_quant_mc_load(uint32_t assets, const float *mean, const float *chol,
+                                   const float *weights, float *loading, float *drift)
+{
+    double sum = 0.0, check = 0.0;
+
+    if (assets == 0 || mean == NULL || chol == NULL || weights == NULL || loading == NULL ||
+        drift == NULL)
+        return TRIBUS_BAD_ARG;
+    memset(loading, 0, tribus_quant_mc_loading_count(assets) * sizeof(*loading));
+    for (size_t i = 0; i < assets; i++) {
+        const float w = weights[i];
+
+        sum += (double)w * (double)mean[i];
+        for (size_t j = 0; j <= i; j++)
+            loading[j] += w * chol[i * assets + j];
+    }
+    for (size_t i = 0; i < assets; i++)
+        check += fabs((double)loading[i]);
+    if (!isfinite(sum) || !isfinite(check))
+        return TRIBUS_BAD_DATA;
+    *drift = (float)sum;
+    return TRIBUS_OK;
+}
+
+/* sum[l] = sum_i loading_i z_i of path first + l. */
+TRIBUS_FN void lane_sums(const float *restrict loading, uint32_t blocks, uint64_t first,
+                         uint64_t seed, float *restrict sum)
+{
+    for (uint32_t l = 0; l < LANES; l++)
+        sum[l] = 0.0f;
+    for (uint32_t b = 0; b < blocks; b++) {
+        const float *y = &loading[4 * b];
+
+        for (uint32_t l = 0; l < LANES; l++) {
+            const tribus_mc_quad q = tribus_mc_normals(b, first + l, seed);
+            float s = sum[l];
+
+            s += y[0] * q.z[0];
+            s += y[1] * q.z[1];
+            s += y[2] * q.z[2];
+            s += y[3] * q.z[3];
+            sum[l] = s;
+        }
+    }
+}
+
+static void lane_sums_baseline(const float *loading, uint32_t blocks, uint64_t first,
+                               uint64_t seed, float *sum)
+{
+    lane_sums(loading, blocks, first, seed, sum);
+}
+
+#if defined(__x86_64__)
+__attribute__((target("avx2"))) static void lane_sums_avx2(const float *loading,
+                                                           uint32_t blocks, uint64_t first,
+                                                           uint64_t seed, float *sum)
+{
+    lane_sums(loading, blocks, first, seed, sum);
+}
+#endif
+
+typedef void (*lane_sums_fn)(const float *, uint32_t, uint64_t, uint64_t, float *);
+
+static lane_sums_fn best_lane_sums(void)
+{
+#if defined(__x86_64__)
+    if (__builtin_cpu_supports("avx2"))
+        return lane_sums_avx2;
+#endif
+    return lane_sums_baseline;
+}
+
+tribus_status tribus_quant_mc_pnl(const tribus_quant_mc_cfg *cfg, const float *loading,
+                                  float drift, float *pnl)
+{
+    const lane_sums_fn sums = best_lane_sums();
+    uint32_t blocks;
+    float sum[LANES];
+
+    if (cfg_is_bad(cfg) || loading == NULL || pnl == NULL)
+        return TRIBUS_BAD_ARG;
+    blocks = tribus_quant_mc_loading_count(cfg->assets) / 4;
+    for (uint32_t done = 0; done < cfg->paths;) {
+        const uint64_t first = cfg->first_path + done;
+        const uint32_t left = cfg->paths - done;
+        const uint32_t use = left < LANES ? left : LANES;
+
+        sums(loading, blocks, first, cfg->seed, sum);
+        for (uint32_t l = 0; l < use; l++)
+            pnl[done + l] =
+                drift + tribus_mc_scale((float)cfg->nu, first + l, cfg->seed) * sum[l];
+        done += use;
+    }
+    return TRIBUS_OK;
+}
+
+tribus_status tribus_quant_mc_risk(const tribus_quant_mc_cfg *cfg, const float *mean,
+                                   const float *chol, const float *weights, void *scratch,
+                                   size_t scratch_bytes, tribus_quant_risk *out)
+{
+    float *pnl = scratch, *loading, drift;
+    tribus_status st;
+
+    if (cfg_is_bad(cfg) || out == NULL || scratch == NULL ||
+        scratch_bytes < tribus_quant_mc_scratch_bytes(cfg))
+        return TRIBUS_BAD_ARG;
+    loading = pnl + cfg->paths;
+    st = tribus_quant_mc_load(cfg->assets, mean, chol, weights, loading, &drift);
+    if (st == TRIBUS_OK)
+        st = tribus_quant_mc_pnl(cfg, loading, drift, pnl);
+    if (st == TRIBUS_OK)
+        st = tribus_quant_var_simulated(cfg->confidence, pnl, cfg->paths, out);
+    return st;
+}
+
+tribus_status tribus_quant_mc_scenarios(const tribus_quant_mc_cfg *cfg, const float *mean,
+                                        const float *chol, float *out)
+{
+    const size_t n = cfg == NULL ? 0 : cfg->assets;
+
+    if (cfg_is_bad(cfg) || mean == NULL || chol == NULL || out == NULL)
+        return TRIBUS_BAD_ARG;
+    for (size_t p = 0; p < cfg->paths; p++) {
+        const uint64_t path = cfg->first_path + p;
+        const float scale = tribus_mc_scale((float)cfg->nu, path, cfg->seed);
+
+        for (size_t i = 0; i < n; i += 4) {
+            const tribus_mc_quad q = tribus_mc_normals((uint32_t)(i / 4), path, cfg->seed);
+
+            for (size_t k = 0; k < 4 && i + k < n; k++)
+                out[p * n + i + k] = scale * q.z[k];
+        }
+    }
+    /* R = Z L', in place. */
+    cblas_strmm(CblasRowMajor, CblasRight, CblasLower, CblasTrans, CblasNonUnit,
+                (int)cfg->paths, (int)n, 1.0f, chol, (int)n, out, (int)n);
+    for (size_t p = 0; p < cfg->paths; p++)
+        for (size_t i = 0; i < n; i++)
+            out[p * n + i] += mean[i];
+    return TRIBUS_OK;
+}
