@@ -11,7 +11,7 @@ import re
 import sys
 
 FREE = {"status"}
-ALIAS = {"feed": "feeds", "session": "fabric"}
+ALIAS = {"feed": "feeds", "session": "fabric", "messages": "wire"}
 MAY_USE = {
     "base": "",
     "quant": "",

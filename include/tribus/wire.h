@@ -16,9 +16,9 @@
  *
  * Numbers     Prices and quantities are int64_t in 1e-9 (`_e9`). In JSON they are decimal
  *             numbers, converted from and to their text, never through a double: 9 decimals
- *             always survive, more are rounded half away from zero, and a value beyond
- *             +-9223372036.854775807 is refused. Integers are exact over their whole range.
- *             Doubles are printed so that they read back equal; NaN is null.
+ *             always survive, more are rounded half away from zero, and one that
+ *             does not fit 64 bits (9223372036.854775807) is refused. Integers are exact
+ * over their whole range. Doubles are printed so that they read back equal; NaN is null.
  */
 #ifndef TRIBUS_WIRE_H
 #define TRIBUS_WIRE_H
@@ -296,26 +296,26 @@ TRIBUS_MUST_CHECK tribus_status tribus_wire_field_print(const tribus_msg_header 
 
 /* ---- decimal text <-> 1e-9, exact ---- */
 
-#define TRIBUS_DECIMAL_BYTES 24 /* "-9223372036.854775808" and its zero fit */
+#define TRIBUS_WIRE_E9_BYTES 24 /* "-9223372036.854775808" and its zero fit */
 
 /* Read a decimal number, JSON's form: -12.5, 1e-3. text: n bytes, need not be terminated,
  * nothing around the number. Beyond 9 decimals it is rounded half away from zero.
  * Saturates: a value out of range gives INT64_MIN or INT64_MAX in *out *and*
  * TRIBUS_BAD_DATA, so ignoring the status is the only way to use it unknowingly.
  * Returns TRIBUS_OK, or TRIBUS_BAD_DATA: not a number (*out unchanged), or out of range. */
-TRIBUS_MUST_CHECK tribus_status tribus_decimal_parse_e9(const char *text, size_t n,
-                                                        int64_t *out);
+TRIBUS_MUST_CHECK tribus_status tribus_wire_e9_parse(const char *text, size_t n,
+                                                     int64_t *out);
 
 /* Print, shortest form with at least one decimal: "100.0", "12345678.123456789".
- * buf: at least TRIBUS_DECIMAL_BYTES; zero-terminated. Returns the length. */
-size_t tribus_decimal_print_e9(int64_t value_e9, char *buf);
+ * buf: at least TRIBUS_WIRE_E9_BYTES; zero-terminated. Returns the length. */
+size_t tribus_wire_e9_print(int64_t value_e9, char *buf);
 
 /* Convert a double, rounded half away from zero. Saturates, NaN gives 0, and either makes
- * *exact_range (NULL allowed) false. */
-int64_t tribus_decimal_from_double_e9(double value, bool *exact_range);
+ * *in_range (NULL allowed) false. */
+int64_t tribus_wire_e9_from_double(double value, bool *in_range);
 
 /* The nearest double. */
-double tribus_decimal_to_double_e9(int64_t value_e9);
+double tribus_wire_e9_to_double(int64_t value_e9);
 
 #ifdef __cplusplus
 }
