@@ -22,5 +22,6 @@
 #include "tribus/quant_series.h"
 #include "tribus/quant_random.h"
 #include "tribus/quant_risk.h"
+#include "tribus/quant_flow.h"
 
 #endif
