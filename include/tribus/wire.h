@@ -310,8 +310,8 @@ TRIBUS_MUST_CHECK tribus_status tribus_wire_e9_parse(const char *text, size_t n,
  * buf: at least TRIBUS_WIRE_E9_BYTES; zero-terminated. Returns the length. */
 size_t tribus_wire_e9_print(int64_t value_e9, char *buf);
 
-/* Convert a double, rounded half away from zero. Saturates, NaN gives 0, and either makes
- * *in_range (NULL allowed) false. */
+/* Convert a double, rounded half away from zero. Saturates from +-9223372036 on; NaN gives
+ * 0. Either makes *in_range (NULL allowed) false. */
 int64_t tribus_wire_e9_from_double(double value, bool *in_range);
 
 /* The nearest double. */

@@ -194,15 +194,16 @@ size_t tribus_wire_e9_print(int64_t value_e9, char *buf)
 
 int64_t tribus_wire_e9_from_double(double value, bool *in_range)
 {
-    const double scaled = round(value * 1e9);
-    /* 2^63; the largest double below it is INT64_MAX - 1023, so the cast cannot overflow.
-     */
-    const bool fits = scaled >= -9223372036854775808.0 && scaled < 9223372036854775808.0;
+    /* Whole part and fraction apart: value * 1e9 would round before we do. Beyond `most`
+     * the sum could leave 64 bits; only the last 0.9 units of the range are lost by it. */
+    static const double most = 9223372036.0;
+    const double whole = trunc(value);
+    const bool fits = whole > -most && whole < most;
 
     if (in_range != NULL)
         *in_range = fits;
     if (fits)
-        return (int64_t)scaled;
+        return (int64_t)whole * (int64_t)E9 + (int64_t)round((value - whole) * 1e9);
     if (isnan(value))
         return 0;
     return value < 0.0 ? INT64_MIN : INT64_MAX;
