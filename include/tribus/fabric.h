@@ -5,15 +5,19 @@
  * Not for     finding the other process or getting memory: that is session.h.
  *
  * Memory      Every thing here is laid out inside memory that the caller mapped (a region
- * of the agent's, or any mapping shared by a test). Offsets and counters only, never
- *             pointers, so each process may map it at a different address. The memory is
- *             borrowed and must outlive every handle.
+ *             of the agent's, or any mapping shared by a test), at a multiple of 64.
+ *             Offsets and counters only, never pointers, so each process may map it at a
+ *             different address. The memory is borrowed and must outlive every handle.
+ *
  * Threads     A handle belongs to the thread that opened it. Who may hold one is said at
- * each thing: one writer, one reader, many readers. Trust       The other side may be
- * buggy, dead or hostile. open() checks every field once and keeps its own copy; afterwards
- * the shared copy is not believed. Words that change are copied, then checked, then used:
- * nonsense gives TRIBUS_CORRUPT. Cost        Nothing allocates, blocks or enters the kernel
- * but create, open, close and what ends in _wait.
+ *             each thing: one writer, one reader, many readers.
+ *
+ * Trust       The other side may be buggy, dead or hostile. open() checks every field once
+ *             and keeps its own copy; afterwards the shared copy is not believed. Words
+ * that change are copied, then checked, then used: nonsense gives TRIBUS_CORRUPT.
+ *
+ * Cost        Nothing allocates, blocks or enters the kernel but create, open, close, what
+ *             ends in _wait, and the press of a doorbell on which somebody sleeps.
  */
 #ifndef TRIBUS_FABRIC_H
 #define TRIBUS_FABRIC_H
@@ -83,6 +87,9 @@ TRIBUS_MUST_CHECK tribus_status tribus_timeline_open(void *mem, size_t bytes,
  * advance is visible. */
 int64_t tribus_timeline_get(const tribus_timeline_shm *t);
 
+/* The doorbell that advance and poison press, to wait for it together with others. */
+tribus_doorbell_shm *tribus_timeline_bell(tribus_timeline_shm *t);
+
 /* Raise to `value`; a lower or equal value changes nothing. Release. Wakes waiters.
  * Returns TRIBUS_OK, TRIBUS_BAD_ARG (value < 0 or INT64_MAX) or TRIBUS_POISONED. */
 TRIBUS_MUST_CHECK tribus_status tribus_timeline_advance(tribus_timeline_shm *t,
@@ -104,6 +111,72 @@ TRIBUS_MUST_CHECK tribus_status tribus_timeline_wait_many(tribus_timeline_shm *c
                                                           const tribus_wait_cfg *cfg,
                                                           uint32_t *which);
 
+/* ======================== counters: what one end of a link did ========================
+ * One writer, the process whose end it is; everybody else maps them read-only. Give them to
+ * a ring, topic or region with its set_counters(); without, counting costs nothing. */
+
+#define TRIBUS_HISTOGRAM_BYTES 9280u
+#define TRIBUS_COUNTERS_BYTES  (192u + TRIBUS_HISTOGRAM_BYTES)
+
+typedef enum tribus_counter {
+    TRIBUS_COUNT_MESSAGES = 0,     /* committed (writer) or released (reader) */
+    TRIBUS_COUNT_BYTES_BY_REF = 1, /* handed over in slots, not copied */
+    TRIBUS_COUNT_BYTES_COPIED = 2, /* carried inside cells */
+    TRIBUS_COUNT_WAITS = 3,        /* calls of _wait that did not find it ready */
+    TRIBUS_COUNT_WAKES = 4,        /* of those, how many ended ready */
+    TRIBUS_COUNT_LAPS = 5,         /* times a reader was lapped */
+    TRIBUS_COUNT_LOST = 6,         /* messages lost by that */
+    TRIBUS_COUNT_REDELIVERED = 7,  /* messages offered again after a crash */
+    TRIBUS_COUNT_FULL = 8,         /* claims or loans refused for want of room */
+    TRIBUS_COUNT_OVERWRITTEN = 9,  /* messages overwritten before they were read */
+    TRIBUS_COUNT_CORRUPT = 10,     /* nonsense found in shared memory */
+    TRIBUS_COUNT_RECLAIMED = 11,   /* slots taken back from the dead */
+    TRIBUS_COUNTS = 12
+} tribus_counter;
+
+/* "messages", "bytes_by_ref", ...: for people and metrics. Never NULL. */
+const char *tribus_counter_name(tribus_counter which);
+
+typedef struct tribus_counters tribus_counters; /* in shared memory */
+typedef struct tribus_histogram tribus_histogram;
+
+/* Lay out zeroed counters and a latency histogram. name: at most 55 bytes are kept.
+ * Returns TRIBUS_OK or TRIBUS_BAD_ARG. */
+TRIBUS_MUST_CHECK tribus_status tribus_counter_create(void *mem, size_t bytes,
+                                                      const char *name,
+                                                      tribus_counters **out);
+
+/* Look at counters, possibly in a read-only mapping. Returns TRIBUS_OK, TRIBUS_CORRUPT. */
+TRIBUS_MUST_CHECK tribus_status tribus_counter_open(const void *mem, size_t bytes,
+                                                    const tribus_counters **out);
+void tribus_counter_add(tribus_counters *c, tribus_counter which, uint64_t n);
+uint64_t tribus_counter_get(const tribus_counters *c, tribus_counter which);
+/* Copies the name, always ended by a zero. buf: 56 bytes. */
+void tribus_counter_label(const tribus_counters *c, char buf[56]);
+tribus_histogram *tribus_counter_latency(tribus_counters *c);
+const tribus_histogram *tribus_counter_latency_of(const tribus_counters *c);
+
+/* A histogram of times: log-linear, 32 steps an octave, so a value is kept within 3.2 %,
+ * from 0 to 2^40 ns (18 minutes; longer ones count as that). One writer. */
+TRIBUS_MUST_CHECK tribus_status tribus_histogram_create(void *mem, size_t bytes,
+                                                        tribus_histogram **out);
+TRIBUS_MUST_CHECK tribus_status tribus_histogram_open(const void *mem, size_t bytes,
+                                                      const tribus_histogram **out);
+void tribus_histogram_record(tribus_histogram *h, int64_t ns);
+
+typedef struct tribus_histogram_values {
+    uint64_t count;
+    uint64_t sum_ns;
+    uint64_t max_ns;
+    uint64_t p50_ns, p90_ns, p99_ns, p999_ns;
+} tribus_histogram_values;
+
+/* The value below which fraction q (0..1) of what was recorded lies; 0 when empty. */
+uint64_t tribus_histogram_quantile_ns(const tribus_histogram *h, double q);
+void tribus_histogram_read(const tribus_histogram *h, tribus_histogram_values *out);
+/* Count recorded in values <= ns (to the step), for cumulative buckets of metrics. */
+uint64_t tribus_histogram_count_below(const tribus_histogram *h, uint64_t ns);
+
 /* ======================== ring: one writer, one reader ========================
  * Fixed cells of cell_bytes (a multiple of 64). Each begins with an 8-byte sequence word,
  * so a 64-byte cell carries 56 bytes and costs one cache line in total. The reader's
@@ -114,7 +187,8 @@ typedef struct tribus_ring tribus_ring; /* this process's handle */
 
 typedef enum tribus_end { TRIBUS_WRITER = 1, TRIBUS_READER = 2 } tribus_end;
 
-/* Bytes a ring needs; 0 when out of range. cells: power of two, 2..2^24. */
+/* Bytes a ring needs; 0 when out of range. cells: power of two, 2..2^24; cell_bytes:
+ * multiple of 64, at most 1 MiB. */
 size_t tribus_ring_bytes(uint32_t cells, uint32_t cell_bytes);
 
 /* Lay out an empty ring, before anyone opens it. Returns TRIBUS_OK or TRIBUS_BAD_ARG. */
@@ -163,9 +237,14 @@ uint64_t tribus_ring_waiting(const tribus_ring *ring);
  * of lanes given by tribus_ring_set_bell(). */
 tribus_doorbell_shm *tribus_ring_bell(tribus_ring *ring, tribus_end sleeper);
 
-/* Press this bell instead of the ring's own after a commit: many rings, one reader. bell:
- * borrowed, shared memory that the reader can see too. */
+/* Use this bell for "a message came" instead of the ring's own: many rings, one reader. Set
+ * it at both ends. bell: borrowed, shared memory that both sides can see. NULL: never press
+ * at this end, commit or release, for two sides that both spin; a sleeper would then find
+ * out only when it looks again, every 50 ms. */
 void tribus_ring_set_bell(tribus_ring *ring, tribus_doorbell_shm *bell);
+
+/* Count into c from now on; NULL: do not count. c: borrowed, this process is its writer. */
+void tribus_ring_set_counters(tribus_ring *ring, tribus_counters *c);
 
 /* Wait for a message (reader) or a free cell (writer).
  * Returns TRIBUS_OK, TRIBUS_TIMEOUT, TRIBUS_CORRUPT, TRIBUS_SYSTEM. */
@@ -178,8 +257,8 @@ TRIBUS_MUST_CHECK tribus_status tribus_ring_wait(tribus_ring *ring,
 
 typedef struct tribus_topic tribus_topic;
 
-/* cells: power of two, 2..2^24; cell_bytes: multiple of 64, 8 of them are the sequence
- * word. */
+/* cells: power of two, 2..2^24; cell_bytes: multiple of 64, at most 1 MiB, 8 of them are
+ * the sequence word. Larger messages belong in a region's slot. */
 size_t tribus_topic_bytes(uint32_t cells, uint32_t cell_bytes);
 TRIBUS_MUST_CHECK tribus_status tribus_topic_create(void *mem, size_t bytes, uint32_t cells,
                                                     uint32_t cell_bytes);
@@ -192,8 +271,11 @@ TRIBUS_MUST_CHECK tribus_status tribus_topic_open(void *mem, size_t bytes, tribu
 void tribus_topic_close(tribus_topic *topic);
 uint32_t tribus_topic_payload_bytes(const tribus_topic *topic);
 
-/* Writer: borrow the next cell's payload, always there; then show `bytes` of it. */
+/* Writer: borrow room for the next payload, always there (private memory of the handle, so
+ * that readers never see a half-filled cell); then show `bytes` of it. */
 void *tribus_topic_claim(tribus_topic *topic);
+
+/* bytes: 0..payload_bytes; more is cut to that. */
 void tribus_topic_commit(tribus_topic *topic, uint32_t bytes);
 
 /* Reader: copy the next message. buf: at least payload_bytes. *bytes: its size.
@@ -210,12 +292,14 @@ uint64_t tribus_topic_rewind(tribus_topic *topic, uint64_t n);
 /* Messages ever published. */
 uint64_t tribus_topic_published(const tribus_topic *topic);
 
+/* NULL where the mapping is read-only. */
 tribus_doorbell_shm *tribus_topic_bell(tribus_topic *topic);
+void tribus_topic_set_counters(tribus_topic *topic, tribus_counters *c);
 TRIBUS_MUST_CHECK tribus_status tribus_topic_wait(tribus_topic *topic,
                                                   const tribus_wait_cfg *cfg);
 
-/* ======================== region: slots that are loaned and handed over
- * ======================== One owner loans slots and fills them; up to 62 holders receive
+/* ============ region: slots that are loaned and handed over ============
+ * One owner loans slots and fills them; up to 62 holders receive
  * them by number, in any order, and release them. A slot's state is a set of holders, not a
  * count, so that what a dead holder held can be taken from exactly it. */
 
@@ -279,11 +363,18 @@ TRIBUS_MUST_CHECK tribus_status tribus_region_pass(tribus_region *region,
                                                    const tribus_slot_ref *ref,
                                                    uint64_t holders);
 
-/* Owner: take everything a dead holder held. Returns the number of slots that came back. */
+/* Owner: take everything a dead holder held. Only after its death is certain. Returns the
+ * number of slots that nobody holds any more because of it. */
 uint32_t tribus_region_reclaim(tribus_region *region, uint32_t holder);
+
+/* Take from `holder` what it was given but never received: the giver died between giving
+ * and publishing. Call when that giver is dead and the holder's ring from it is drained.
+ * Returns as tribus_region_reclaim(). */
+uint32_t tribus_region_withdraw(tribus_region *region, uint32_t holder);
 
 /* Slots that are neither loaned nor held. */
 uint32_t tribus_region_free_slots(const tribus_region *region);
+void tribus_region_set_counters(tribus_region *region, tribus_counters *c);
 
 #ifdef __cplusplus
 }

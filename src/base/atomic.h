@@ -22,6 +22,8 @@ _Static_assert(ATOMIC_LLONG_LOCK_FREE == 2 && ATOMIC_INT_LOCK_FREE == 2,
 #define tribus_add_ar(p, v)    atomic_fetch_add_explicit((p), (v), memory_order_acq_rel)
 #define tribus_and_rel(p, v)   atomic_fetch_and_explicit((p), (v), memory_order_release)
 #define tribus_or_rlx(p, v)    atomic_fetch_or_explicit((p), (v), memory_order_relaxed)
+#define tribus_or_ar(p, v)     atomic_fetch_or_explicit((p), (v), memory_order_acq_rel)
+#define tribus_and_ar(p, v)    atomic_fetch_and_explicit((p), (v), memory_order_acq_rel)
 #define tribus_swap_ar(p, v)   atomic_exchange_explicit((p), (v), memory_order_acq_rel)
 /* Compare and swap: *want_p is updated on failure, with an acquire load. */
 #define tribus_cas_ar(p, want_p, v)                                                        \

@@ -1,0 +1,421 @@
+/* region.c -- see fabric.h for the contract, docs/shared-layout.md for the picture.
+ *
+ * Each slot has a line of its own in front of the slots:
+ *
+ *   held      bits 0..61: who holds it. Bit 62: on loan to the owner. 0: free.
+ *   received  bits 0..61: who of those has looked at it since it was given
+ *   generation of the present loan
+ *
+ * A set and not a count, so that what a dead holder held is taken from exactly it, and
+ * twice is the same as once. Only the owner moves a slot from free to loaned and from
+ * loaned to held; a holder can clear its own bit, or swap it for others' in one step
+ * (pass).
+ *
+ * Invariant: a slot with a nonzero `held` is never loaned.
+ *
+ * Ordering. The bytes of a slot travel with the reference: the ring's commit and peek.
+ *   R0 -> A0   create  -> open   whoever sees the magic sees the layout
+ *   R1 -> A1   release, pass, reclaim -> loan   the owner overwrites only what every holder
+ *              is done with. Every change of a held slot is a read-modify-write, so the
+ * loan that sees 0 is behind all of them.
+ *
+ * Crashes
+ *   owner on loan            bit 62 is set and nobody was told: open() frees it
+ *   holder                   reclaim() clears its bit in every slot
+ *   giver between giving and publishing the reference: `held` has a bit whose holder was
+ *                            never told. It is the one bit in `held` without its twin in
+ *                            `received` once that holder has drained the giver's ring:
+ *                            withdraw() clears it.
+ */
+#include "base/error.h"
+#include "base/os.h"
+#include "fabric/counter.h"
+
+#include <stdlib.h>
+
+#define SLOTS_MAX      65536u
+#define HOLDERS_MAX    62u
+#define HOLDERS        (((uint64_t)1 << HOLDERS_MAX) - 1u)
+#define ON_LOAN        ((uint64_t)1 << 62)
+#define SLOT_BYTES_MAX ((uint64_t)1 << 40)
+#define PAGE_BYTES     4096u
+
+struct slot_line {
+    _Atomic(uint64_t) held;
+    _Atomic(uint64_t) received;
+    _Atomic(uint64_t) generation;
+    uint64_t unused[5];
+};
+
+struct tribus_region_shm {
+    /* 0: fixed at creation */
+    tribus_shm_head head;
+    uint32_t number;
+    uint32_t slots;
+    uint64_t slot_bytes;
+    uint64_t data_offset;
+    uint64_t unused[12];
+    /* 128: a line for each slot; then, at a page, the slots */
+    struct slot_line lines[];
+};
+
+_Static_assert(sizeof(struct slot_line) == TRIBUS_CACHE_LINE_BYTES, "layout");
+_Static_assert(offsetof(struct tribus_region_shm, lines) == 128, "layout");
+
+struct tribus_region {
+    struct tribus_region_shm *shm;
+    unsigned char *data;
+    uint64_t slot_bytes;
+    uint64_t generation; /* owner: of the last loan */
+    uint64_t bit;        /* holder: ours */
+    uint32_t slots;
+    uint32_t number;
+    uint32_t next; /* owner: where to look for a free slot */
+    tribus_end end;
+    tribus_counters *counters;
+};
+
+/* How many slots rotate well. Measured (docs/fabric-notes.md): few slots rewrite lines that
+ * are still dirty in the other core's cache, more than the last-level cache spills; the
+ * best was an eighth of that cache, at most 4 MiB, and never fewer than two. */
+static uint32_t slots_for(uint64_t slot_bytes)
+{
+    uint64_t rotation = tribus_os_cache_bytes() / 8u, n;
+
+    if (rotation > (uint64_t)4 << 20)
+        rotation = (uint64_t)4 << 20;
+    n = rotation / slot_bytes;
+    if (n < 2)
+        n = 2;
+    return n > 1024 ? 1024 : (uint32_t)n;
+}
+
+static uint64_t round_up(uint64_t n, uint64_t to)
+{
+    return (n + to - 1u) / to * to;
+}
+
+static uint64_t data_offset_of(uint32_t slots)
+{
+    return round_up(sizeof(struct tribus_region_shm) +
+                        (uint64_t)slots * sizeof(struct slot_line),
+                    PAGE_BYTES);
+}
+
+size_t tribus_region_bytes(tribus_region_cfg *cfg)
+{
+    uint64_t slot_bytes;
+
+    if (cfg->slot_bytes == 0 || cfg->slot_bytes > SLOT_BYTES_MAX || cfg->slots > SLOTS_MAX)
+        return 0;
+    slot_bytes = round_up(cfg->slot_bytes, TRIBUS_CACHE_LINE_BYTES);
+    if (cfg->slots == 0)
+        cfg->slots = slots_for(slot_bytes);
+    return (size_t)(data_offset_of(cfg->slots) + cfg->slots * slot_bytes);
+}
+
+tribus_status tribus_region_create(void *mem, size_t bytes, const tribus_region_cfg *cfg,
+                                   uint32_t region_number)
+{
+    struct tribus_region_shm *shm = mem;
+    tribus_region_cfg full = *cfg;
+    const size_t need = tribus_region_bytes(&full);
+
+    if (need == 0)
+        return tribus_error_set(TRIBUS_BAD_ARG,
+                                "region of %u slots of %llu bytes: 1..65536 slots of at "
+                                "most 2^40 bytes",
+                                cfg->slots, (unsigned long long)cfg->slot_bytes);
+    if (mem == NULL || bytes < need || (uintptr_t)mem % TRIBUS_CACHE_LINE_BYTES != 0)
+        return tribus_error_set(TRIBUS_BAD_ARG,
+                                "region: needs %zu bytes at a multiple of 64, has %zu",
+                                need, bytes);
+    tribus_store_rlx(&shm->head.magic, 0u); /* not a region while it is laid out */
+    shm->head.version = TRIBUS_FABRIC_VERSION;
+    shm->number = region_number;
+    shm->slots = full.slots;
+    shm->slot_bytes = round_up(full.slot_bytes, TRIBUS_CACHE_LINE_BYTES);
+    shm->data_offset = data_offset_of(full.slots);
+    for (uint32_t i = 0; i < full.slots; i++) {
+        tribus_store_rlx(&shm->lines[i].held, 0u); /* these are shown by R0 */
+        tribus_store_rlx(&shm->lines[i].received, 0u);
+        tribus_store_rlx(&shm->lines[i].generation, 0u);
+    }
+    /* R0 pairs with A0 in check_layout. */
+    tribus_store_rel(&shm->head.magic, TRIBUS_MAGIC_REGION);
+    return TRIBUS_OK;
+}
+
+static tribus_status check_layout(void *mem, size_t bytes, tribus_region *r)
+{
+    struct tribus_region_shm *shm = mem;
+    uint64_t offset;
+
+    if (mem == NULL || (uintptr_t)mem % TRIBUS_CACHE_LINE_BYTES != 0)
+        return tribus_error_set(TRIBUS_BAD_ARG,
+                                "region: memory is not at a multiple of 64");
+    if (bytes < sizeof(*shm))
+        return tribus_error_set(TRIBUS_CORRUPT, "region: %zu bytes are too few for any",
+                                bytes);
+    /* A0 pairs with R0 in tribus_region_create. */
+    if (tribus_load_acq(&shm->head.magic) != TRIBUS_MAGIC_REGION)
+        return tribus_error_set(TRIBUS_CORRUPT, "region: there is none in this memory");
+    if (shm->head.version != TRIBUS_FABRIC_VERSION)
+        return tribus_error_set(TRIBUS_VERSION, "region: layout version %u, ours is %u",
+                                shm->head.version, TRIBUS_FABRIC_VERSION);
+    r->shm = shm;
+    r->number = shm->number;
+    r->slots = shm->slots;
+    r->slot_bytes = shm->slot_bytes;
+    offset = shm->data_offset;
+    if (r->slots == 0 || r->slots > SLOTS_MAX || r->slot_bytes == 0 ||
+        r->slot_bytes > SLOT_BYTES_MAX || r->slot_bytes % TRIBUS_CACHE_LINE_BYTES != 0 ||
+        offset != data_offset_of(r->slots) || offset + r->slots * r->slot_bytes > bytes)
+        return tribus_error_set(
+            TRIBUS_CORRUPT,
+            "region: says %u slots of %llu bytes from %llu on, memory has %zu", r->slots,
+            (unsigned long long)r->slot_bytes, (unsigned long long)offset, bytes);
+    r->data = (unsigned char *)mem + offset;
+    return TRIBUS_OK;
+}
+
+/* Owner: free what a dead owner had on loan, and go on counting where it stopped. */
+static void take_over(tribus_region *r)
+{
+    for (uint32_t i = 0; i < r->slots; i++) {
+        struct slot_line *line = &r->shm->lines[i];
+        /* A1 pairs with R1 in let_go. */
+        const uint64_t held = tribus_load_acq(&line->held);
+        const uint64_t generation = tribus_load_rlx(&line->generation); /* the owner's */
+
+        if ((held & ON_LOAN) != 0)
+            (void)tribus_and_ar(&line->held, ~ON_LOAN);
+        if (generation > r->generation)
+            r->generation = generation;
+    }
+}
+
+tribus_status tribus_region_open(void *mem, size_t bytes, tribus_end end, uint32_t holder,
+                                 tribus_region **out)
+{
+    tribus_region *r;
+    tribus_status st;
+
+    if ((end != TRIBUS_WRITER && end != TRIBUS_READER) ||
+        (end == TRIBUS_READER && holder >= HOLDERS_MAX))
+        return tribus_error_set(TRIBUS_BAD_ARG, "region: end %d, holder %u of 0..%u",
+                                (int)end, holder, HOLDERS_MAX - 1u);
+    r = calloc(1, sizeof(*r));
+    if (r == NULL)
+        return tribus_error_set(TRIBUS_NO_MEMORY, "region: handle");
+    st = check_layout(mem, bytes, r);
+    if (st != TRIBUS_OK) {
+        free(r);
+        return st;
+    }
+    r->end = end;
+    if (end == TRIBUS_READER)
+        r->bit = (uint64_t)1 << holder;
+    else
+        take_over(r);
+    *out = r;
+    return TRIBUS_OK;
+}
+
+void tribus_region_close(tribus_region *region)
+{
+    free(region);
+}
+
+uint64_t tribus_region_slot_bytes(const tribus_region *region)
+{
+    return region->slot_bytes;
+}
+
+uint32_t tribus_region_slots(const tribus_region *region)
+{
+    return region->slots;
+}
+
+void tribus_region_set_counters(tribus_region *region, tribus_counters *c)
+{
+    region->counters = c;
+}
+
+static unsigned char *slot_at(const tribus_region *r, uint32_t slot)
+{
+    return r->data + (size_t)slot * r->slot_bytes;
+}
+
+tribus_status tribus_region_loan(tribus_region *r, tribus_slot_ref *out, void **mem)
+{
+    uint32_t slot = r->next;
+
+    for (uint32_t i = 0; i < r->slots; i++) {
+        struct slot_line *line = &r->shm->lines[slot];
+
+        /* A1 pairs with R1 in let_go and tribus_region_pass. */
+        if (tribus_load_acq(&line->held) == 0) {
+            /* Free: nobody but the owner changes it, so plain stores do. */
+            r->generation++;
+            tribus_store_rlx(&line->held, ON_LOAN);
+            tribus_store_rlx(&line->received, 0u);
+            tribus_store_rlx(&line->generation, r->generation);
+            r->next = slot + 1u < r->slots ? slot + 1u : 0;
+            *out = (tribus_slot_ref){.region = r->number,
+                                     .slot = slot,
+                                     .generation = r->generation,
+                                     .bytes = r->slot_bytes};
+            *mem = slot_at(r, slot);
+            return TRIBUS_OK;
+        }
+        slot = slot + 1u < r->slots ? slot + 1u : 0;
+    }
+    tribus_counter_bump(r->counters, TRIBUS_COUNT_FULL, 1);
+    return TRIBUS_FULL;
+}
+
+tribus_status tribus_region_commit(tribus_region *r, const tribus_slot_ref *ref,
+                                   uint64_t holders)
+{
+    struct slot_line *line;
+
+    if (ref->slot >= r->slots || (holders & ~HOLDERS) != 0 || r->end != TRIBUS_WRITER)
+        return tribus_error_set(TRIBUS_BAD_ARG, "region %u: commit slot %u of %u to %llx",
+                                r->number, ref->slot, r->slots,
+                                (unsigned long long)holders);
+    line = &r->shm->lines[ref->slot];
+    /* ours while on loan: nobody else stores them */
+    if (tribus_load_rlx(&line->held) != ON_LOAN ||
+        tribus_load_rlx(&line->generation) != ref->generation)
+        return tribus_error_set(TRIBUS_BAD_ARG, "region %u: slot %u is not on loan",
+                                r->number, ref->slot);
+    tribus_store_rlx(&line->held, holders); /* the ring's commit shows it */
+    if (r->counters != NULL && holders != 0) {
+        tribus_counter_bump(r->counters, TRIBUS_COUNT_MESSAGES, 1);
+        tribus_counter_bump(r->counters, TRIBUS_COUNT_BYTES_BY_REF, ref->bytes);
+    }
+    return TRIBUS_OK;
+}
+
+/* The line of a slot that this holder holds, in this generation; NULL and the text set when
+ * it does not. */
+static struct slot_line *held_line(tribus_region *r, const tribus_slot_ref *ref)
+{
+    if (ref->slot < r->slots) {
+        struct slot_line *line = &r->shm->lines[ref->slot];
+
+        /* relaxed: we saw the reference, and that was shown after these */
+        if ((tribus_load_rlx(&line->held) & r->bit) != 0 &&
+            tribus_load_rlx(&line->generation) == ref->generation)
+            return line;
+    }
+    tribus_counter_bump(r->counters, TRIBUS_COUNT_CORRUPT, 1);
+    (void)tribus_error_set(
+        TRIBUS_CORRUPT, "region %u: slot %u of %u, generation %llu, is not held by us",
+        r->number, ref->slot, r->slots, (unsigned long long)ref->generation);
+    return NULL;
+}
+
+tribus_status tribus_region_receive(tribus_region *r, const tribus_slot_ref *ref,
+                                    const void **mem)
+{
+    struct slot_line *line = held_line(r, ref);
+
+    if (line == NULL)
+        return TRIBUS_CORRUPT;
+    if (ref->offset > r->slot_bytes || ref->bytes > r->slot_bytes - ref->offset) {
+        tribus_counter_bump(r->counters, TRIBUS_COUNT_CORRUPT, 1);
+        return tribus_error_set(
+            TRIBUS_CORRUPT, "region %u: %llu bytes at %llu of a slot of %llu", r->number,
+            (unsigned long long)ref->bytes, (unsigned long long)ref->offset,
+            (unsigned long long)r->slot_bytes);
+    }
+    (void)tribus_or_rlx(&line->received, r->bit); /* read by withdraw, after a death */
+    *mem = slot_at(r, ref->slot) + ref->offset;
+    return TRIBUS_OK;
+}
+
+/* Clear a holder's bit. Nonzero when nobody holds the slot any more because of it. */
+static int let_go(struct slot_line *line, uint64_t bit)
+{
+    /* R1 pairs with A1 in tribus_region_loan and take_over. */
+    return tribus_and_ar(&line->held, ~bit) == bit;
+}
+
+tribus_status tribus_region_release(tribus_region *r, const tribus_slot_ref *ref)
+{
+    struct slot_line *line = held_line(r, ref);
+
+    if (line == NULL)
+        return TRIBUS_CORRUPT;
+    (void)let_go(line, r->bit);
+    if (r->counters != NULL) {
+        tribus_counter_bump(r->counters, TRIBUS_COUNT_MESSAGES, 1);
+        tribus_counter_bump(r->counters, TRIBUS_COUNT_BYTES_BY_REF, ref->bytes);
+    }
+    return TRIBUS_OK;
+}
+
+tribus_status tribus_region_pass(tribus_region *r, const tribus_slot_ref *ref,
+                                 uint64_t holders)
+{
+    struct slot_line *line = held_line(r, ref);
+    uint64_t held;
+
+    if (line == NULL)
+        return TRIBUS_CORRUPT;
+    if (holders == 0 || (holders & ~HOLDERS) != 0)
+        return tribus_error_set(TRIBUS_BAD_ARG, "region %u: pass slot %u to %llx",
+                                r->number, ref->slot, (unsigned long long)holders);
+    (void)tribus_and_ar(&line->received, ~(holders & ~r->bit)); /* they have not yet */
+    held = tribus_load_rlx(&line->held); /* a first guess for the exchange */
+    do {
+        if ((held & r->bit) == 0)
+            return tribus_error_set(TRIBUS_CORRUPT, "region %u: slot %u was taken from us",
+                                    r->number, ref->slot);
+        /* R1 pairs with A1 in tribus_region_loan. */
+    } while (!tribus_cas_ar(&line->held, &held, (held & ~r->bit) | holders));
+    if (r->counters != NULL) {
+        tribus_counter_bump(r->counters, TRIBUS_COUNT_MESSAGES, 1);
+        tribus_counter_bump(r->counters, TRIBUS_COUNT_BYTES_BY_REF, ref->bytes);
+    }
+    return TRIBUS_OK;
+}
+
+static uint32_t take_back(tribus_region *r, uint32_t holder, int received_too)
+{
+    const uint64_t bit = holder < HOLDERS_MAX ? (uint64_t)1 << holder : 0;
+    uint32_t freed = 0;
+
+    for (uint32_t i = 0; i < r->slots && bit != 0; i++) {
+        struct slot_line *line = &r->shm->lines[i];
+
+        /* relaxed: the holder or its giver is dead, so these bits stand still */
+        if ((tribus_load_rlx(&line->held) & bit) == 0)
+            continue;
+        if (received_too || (tribus_load_rlx(&line->received) & bit) == 0)
+            freed += let_go(line, bit) != 0;
+    }
+    tribus_counter_bump(r->counters, TRIBUS_COUNT_RECLAIMED, freed);
+    return freed;
+}
+
+uint32_t tribus_region_reclaim(tribus_region *r, uint32_t holder)
+{
+    return take_back(r, holder, 1);
+}
+
+uint32_t tribus_region_withdraw(tribus_region *r, uint32_t holder)
+{
+    return take_back(r, holder, 0);
+}
+
+uint32_t tribus_region_free_slots(const tribus_region *r)
+{
+    uint32_t n = 0;
+
+    for (uint32_t i = 0; i < r->slots; i++)
+        n += tribus_load_rlx(&r->shm->lines[i].held) == 0; /* only a number */
+    return n;
+}
