@@ -14,9 +14,9 @@
  *             session.
  * Trust       What other processes published is copied, then validated, then handed out.
  *             What does not validate is dropped and counted (tribus_bus_stats.invalid).
- * Order       Kept for each publisher, apart from what overtakes; between them as they
- * come. Cost        Publish and poll neither allocate, block nor enter the kernel, but for
- * the first publish on a bus, for joining a publisher, and to wake a sleeper.
+ * Order       Kept for each publisher, apart from what overtakes.
+ * Cost        Publish and poll neither allocate, block nor enter the kernel, but for the
+ *             first publish on a bus, for joining a publisher, and to wake a sleeper.
  */
 #ifndef TRIBUS_BUS_H
 #define TRIBUS_BUS_H

@@ -1,0 +1,281 @@
+/* bus.c -- one handle for the three buses, and the publishing side. See bus.h. */
+#include "bus/bus.h"
+
+#include "base/clock.h"
+#include "base/error.h"
+#include "base/os.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static const uint32_t default_cells[TRIBUS_BUSES] = {16384, 2048, 2048};
+
+void tribus_bus_short_name(uint32_t bus, char *buf, size_t n)
+{
+    char *end;
+
+    (void)snprintf(buf, n, "%s", tribus_wire_bus_name(bus));
+    end = strstr(buf, "_bus");
+    if (end != NULL)
+        *end = '\0';
+}
+
+bool tribus_bus_topic_parse(const char *name, uint32_t *bus, uint32_t *lane)
+{
+    const size_t n = strlen(name);
+
+    if (strncmp(name, "bus/", 4) != 0)
+        return false;
+    for (uint32_t b = 0; b < TRIBUS_BUSES; b++) {
+        char text[24];
+        size_t used;
+
+        tribus_bus_short_name(b, text, sizeof(text));
+        used = strlen(text);
+        if (strncmp(name + 4, text, used) == 0 && name[4 + used] == '/') {
+            *bus = b;
+            *lane = name[n - 1] == '!';
+            return true;
+        }
+    }
+    return false;
+}
+
+/* ---- open and close ---- */
+
+/* The process's number among all of all hosts: 32 bits of a hash of what tells it apart. */
+static uint32_t make_origin(uint32_t participant)
+{
+    uint64_t h = 14695981039346656037ull;
+    const uint64_t parts[] = {(uint64_t)gethostid(), (uint64_t)getpid(),
+                              tribus_os_start_time(0), (uint64_t)tribus_now_wall_ns(),
+                              participant};
+
+    for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++) {
+        h = (h ^ parts[i]) * 1099511628211ull;
+        h ^= h >> 29;
+    }
+    h ^= h >> 32;
+    return (uint32_t)h != 0 ? (uint32_t)h : 1u;
+}
+
+static void name_ourselves(tribus_bus *bus, const tribus_bus_cfg *cfg)
+{
+    const uint32_t number = tribus_session_participant(bus->session);
+    tribus_participant row;
+    uint32_t cursor = 0;
+
+    (void)snprintf(bus->participant, sizeof(bus->participant), "%u", number);
+    row.role[0] = '\0';
+    while (tribus_session_next_participant(bus->session, &cursor, &row) == TRIBUS_OK) {
+        if (row.number == number) {
+            (void)snprintf(bus->participant, sizeof(bus->participant), "%s", row.name);
+            break;
+        }
+        row.role[0] = '\0';
+    }
+    (void)tribus_wire_text_set(bus->engine_type, sizeof(bus->engine_type),
+                               cfg->engine_type != NULL ? cfg->engine_type : row.role);
+    (void)tribus_wire_text_set(bus->engine_instance, sizeof(bus->engine_instance),
+                               cfg->engine_instance != NULL ? cfg->engine_instance
+                                                            : bus->participant);
+}
+
+tribus_status tribus_bus_open(tribus_session *session, const tribus_bus_cfg *cfg,
+                              tribus_bus **out)
+{
+    const tribus_bus_cfg defaults = {0};
+    tribus_bus *bus;
+
+    if (cfg == NULL)
+        cfg = &defaults;
+    if (session == NULL)
+        return tribus_error_set(TRIBUS_BAD_ARG, "open bus: no session");
+    if (cfg->off >= (1u << TRIBUS_BUSES))
+        return tribus_error_set(TRIBUS_BAD_ARG, "open bus: off 0x%x names no bus",
+                                cfg->off);
+    bus = calloc(1, sizeof(*bus));
+    if (bus == NULL)
+        return tribus_error_set(TRIBUS_NO_MEMORY, "open bus");
+    bus->session = session;
+    bus->off = cfg->off;
+    bus->observe = cfg->observe != 0;
+    bus->cell_bytes = TRIBUS_BUS_CELL_BYTES;
+    for (uint32_t b = 0; b < TRIBUS_BUSES; b++) {
+        bus->cells[b] = cfg->cells[b] != 0 ? cfg->cells[b] : default_cells[b];
+        if (tribus_topic_bytes(bus->cells[b], bus->cell_bytes) == 0) {
+            free(bus);
+            return tribus_error_set(
+                TRIBUS_BAD_ARG, "open bus: %u cells: not a power of two", cfg->cells[b]);
+        }
+    }
+    bus->origin = make_origin(tribus_session_participant(session));
+    name_ourselves(bus, cfg);
+    *out = bus;
+    return TRIBUS_OK;
+}
+
+void tribus_bus_close(tribus_bus *bus)
+{
+    if (bus == NULL)
+        return;
+    while (bus->subscriptions != NULL)
+        tribus_bus_unsubscribe(bus->subscriptions);
+    for (uint32_t b = 0; b < TRIBUS_BUSES; b++) {
+        for (uint32_t lane = 0; lane < 2; lane++) {
+            if (bus->lanes[b][lane].topic == NULL)
+                continue;
+            tribus_topic_close(bus->lanes[b][lane].topic);
+            tribus_session_drop(bus->session, &bus->lanes[b][lane].object, 1);
+        }
+    }
+    tribus_want_destroy(bus->want);
+    free(bus);
+}
+
+/* ---- publish ---- */
+
+static tribus_status open_lane(tribus_bus *bus, uint32_t b, uint32_t lane)
+{
+    const size_t bytes = tribus_topic_bytes(bus->cells[b], bus->cell_bytes);
+    tribus_bus_lane *l = &bus->lanes[b][lane];
+    char bus_name[24];
+    char name[TRIBUS_NAME_BYTES];
+    void *mem = NULL;
+    tribus_status st;
+    int n;
+
+    tribus_bus_short_name(b, bus_name, sizeof(bus_name));
+    n = snprintf(name, sizeof(name), "bus/%s/%s%s", bus_name, bus->participant,
+                 lane != 0 ? "!" : "");
+    if (n < 0 || (size_t)n >= sizeof(name)) /* our number is as good a name, and short */
+        (void)snprintf(name, sizeof(name), "bus/%s/%u%s", bus_name,
+                       tribus_session_participant(bus->session), lane != 0 ? "!" : "");
+    st = tribus_session_create_object(bus->session, name, TRIBUS_OBJECT_TOPIC, bytes, 0,
+                                      &l->object, &mem);
+    if (st != TRIBUS_OK) {
+        tribus_error_add("publish on %s", tribus_wire_bus_title(b));
+        return st;
+    }
+    st = tribus_topic_create(mem, bytes, bus->cells[b], bus->cell_bytes);
+    if (st == TRIBUS_OK)
+        st = tribus_topic_open(mem, bytes, TRIBUS_WRITER, 0, &l->topic);
+    if (st != TRIBUS_OK) {
+        tribus_session_drop(bus->session, &l->object, 1);
+        tribus_error_add("publish on %s", tribus_wire_bus_title(b));
+    }
+    return st;
+}
+
+/* The topic a message goes to; opens it when this is the first one there. */
+static tribus_status lane_of(tribus_bus *bus, const tribus_msg_header *msg,
+                             tribus_topic **out)
+{
+    const uint32_t lane = msg->priority >= TRIBUS_PRIORITY_URGENT;
+    const uint32_t b = msg->bus;
+
+    if (bus->lanes[b][lane].topic == NULL) {
+        tribus_status st;
+
+        if (bus->observe)
+            return tribus_error_set(TRIBUS_REFUSED, "publish: this handle only looks on");
+        if ((bus->off & (1u << b)) != 0)
+            return tribus_error_set(
+                TRIBUS_REFUSED, "publish %s: the %s bus is switched off",
+                tribus_wire_type_name(msg->type), tribus_wire_bus_title(b));
+        st = open_lane(bus, b, lane);
+        if (st != TRIBUS_OK)
+            return st;
+    }
+    *out = bus->lanes[b][lane].topic;
+    return TRIBUS_OK;
+}
+
+static tribus_status check(const tribus_msg_header *msg)
+{
+    const size_t bytes = tribus_wire_message_bytes(msg->type);
+
+    if (bytes == 0)
+        return tribus_error_set(TRIBUS_BAD_ARG, "publish: %u is no message type",
+                                msg->type);
+    if (tribus_wire_validate(msg, bytes) != TRIBUS_OK) {
+        tribus_error_add("publish %s", tribus_wire_type_name(msg->type));
+        return TRIBUS_BAD_ARG;
+    }
+    return TRIBUS_OK;
+}
+
+tribus_status tribus_bus_publish(tribus_bus *bus, const tribus_msg_header *msg)
+{
+    tribus_topic *topic;
+    tribus_msg_header *cell;
+    tribus_status st = check(msg);
+
+    if (st != TRIBUS_OK)
+        return st;
+    st = lane_of(bus, msg, &topic);
+    if (st != TRIBUS_OK)
+        return st;
+    cell = tribus_topic_claim(topic);
+    memcpy(cell, msg, sizeof(*msg) + msg->body_bytes);
+    cell->flags = (uint16_t)(cell->flags & ~TRIBUS_MSG_FROM_WIRE);
+    cell->sequence = ++bus->sequence[msg->bus];
+    cell->origin = bus->origin;
+    if (cell->timestamp_wall_ns == 0)
+        cell->timestamp_wall_ns = tribus_now_wall_ns();
+    if (cell->engine_type[0] == '\0')
+        memcpy(cell->engine_type, bus->engine_type, sizeof(cell->engine_type));
+    if (cell->engine_instance[0] == '\0')
+        memcpy(cell->engine_instance, bus->engine_instance, sizeof(cell->engine_instance));
+    tribus_topic_commit(topic, (uint32_t)sizeof(*msg) + msg->body_bytes);
+    bus->stats[msg->bus].published++;
+    return TRIBUS_OK;
+}
+
+tribus_status tribus_bus_forward(tribus_bus *bus, const tribus_msg_header *msg,
+                                 const tribus_wire_extra *extra, bool *cut)
+{
+    tribus_topic *topic;
+    unsigned char *cell;
+    uint32_t bytes = (uint32_t)sizeof(*msg) + msg->body_bytes;
+    tribus_status st = check(msg);
+
+    if (st != TRIBUS_OK)
+        return st;
+    st = lane_of(bus, msg, &topic);
+    if (st != TRIBUS_OK)
+        return st;
+    cell = tribus_topic_claim(topic);
+    memcpy(cell, msg, bytes);
+    if (cut != NULL)
+        *cut = false;
+    if (extra != NULL && extra->envelope_bytes + extra->data_bytes > 0) {
+        const size_t room = tribus_topic_payload_bytes(topic) - bytes;
+
+        if (extra->envelope_bytes < room && extra->data_bytes + 2 <= room &&
+            extra->envelope_bytes + extra->data_bytes + 2 <= room) {
+            memcpy(cell + bytes, extra->envelope, extra->envelope_bytes);
+            bytes += (uint32_t)extra->envelope_bytes;
+            cell[bytes++] = '\0';
+            memcpy(cell + bytes, extra->data, extra->data_bytes);
+            bytes += (uint32_t)extra->data_bytes;
+            cell[bytes++] = '\0';
+        } else if (cut != NULL) {
+            *cut = true;
+        }
+    }
+    tribus_topic_commit(topic, bytes);
+    bus->stats[msg->bus].published++;
+    return TRIBUS_OK;
+}
+
+tribus_status tribus_bus_get_stats(const tribus_bus *bus, uint32_t bus_number,
+                                   tribus_bus_stats *out)
+{
+    if (bus_number >= TRIBUS_BUSES)
+        return tribus_error_set(TRIBUS_BAD_ARG, "%u is no bus", bus_number);
+    *out = bus->stats[bus_number];
+    return TRIBUS_OK;
+}

@@ -1,0 +1,62 @@
+/* bus.h -- what bus.c, subscription.c and the bridge share: names, layouts, the handle.
+ *
+ * Objects of the registry that belong to the bus
+ *   bus/<bus>/<participant>    a topic: what it publishes there
+ *   bus/<bus>/<participant>!   a topic: the same for priorities that overtake
+ *   want/<number>              what it subscribes to, see want.h
+ * with <bus> one of marketdata, engine_logic, neural_gpu.
+ *
+ * A cell holds a message as wire.h lays it out, then, for messages from the wire that had
+ * members unknown to us, a tail: both texts of tribus_wire_extra, each with its zero.
+ */
+#ifndef TRIBUS_BUS_BUS_H
+#define TRIBUS_BUS_BUS_H
+
+#include "bus/want.h"
+#include "tribus/bus.h"
+
+#include <stdbool.h>
+
+/* Room for any message; 8 bytes of a cell are its sequence word. */
+#define TRIBUS_BUS_CELL_BYTES 576u
+/* The bridge's cells, for messages with a tail, and the largest that a reader accepts. */
+#define TRIBUS_BUS_WIDE_CELL_BYTES 4096u
+
+/* A topic we write. */
+typedef struct tribus_bus_lane {
+    tribus_topic *topic;
+    tribus_object object;
+} tribus_bus_lane;
+
+struct tribus_bus {
+    tribus_session *session;
+    uint32_t off;
+    uint32_t cells[TRIBUS_BUSES];
+    uint32_t cell_bytes;
+    bool observe;
+    uint32_t origin;
+    char participant[TRIBUS_NAME_BYTES];
+    char engine_type[24];
+    char engine_instance[32];
+    tribus_bus_lane lanes[TRIBUS_BUSES][2]; /* [1] overtakes */
+    uint64_t sequence[TRIBUS_BUSES];
+    tribus_bus_stats stats[TRIBUS_BUSES];
+    tribus_want *want;                  /* NULL until the first subscription */
+    tribus_subscription *subscriptions; /* a list */
+};
+
+/* "marketdata", "engine_logic", "neural_gpu"; n at least 24. */
+void tribus_bus_short_name(uint32_t bus, char *buf, size_t n);
+
+/* Bus and lane of a topic's name; false when it is no topic of a bus. */
+bool tribus_bus_topic_parse(const char *name, uint32_t *bus, uint32_t *lane);
+
+/* Publish what came from elsewhere: origin, sequence, stamp and flags stay as they are.
+ * extra may be NULL; when it does not fit, it is left out and *cut is set (NULL allowed).
+ * Returns as tribus_bus_publish(). */
+TRIBUS_MUST_CHECK tribus_status tribus_bus_forward(tribus_bus *bus,
+                                                   const tribus_msg_header *msg,
+                                                   const tribus_wire_extra *extra,
+                                                   bool *cut);
+
+#endif

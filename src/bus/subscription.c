@@ -1,0 +1,601 @@
+/* subscription.c -- join the topics of a bus and merge what they carry. See bus.h.
+ *
+ * A subscription holds one reader for each topic that it follows. It looks at the registry
+ * only when its revision changed. A topic that was there when the subscription was made is
+ * joined at its end, one that came later from its beginning, so that a new publisher's
+ * first message is never missed. A topic that left the registry is read to its end first.
+ */
+#include "bus/bus.h"
+
+#include "base/clock.h"
+#include "base/error.h"
+
+#include <fnmatch.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define MOST_SOURCES   1024u
+#define MOST_BELLS     128u         /* of tribus_doorbell_wait() */
+#define TURN           8u           /* messages taken from one topic before the next one */
+#define PORTION        1024u        /* messages passed over before the caller is asked */
+#define STEP_NS        1000000LL    /* where bells cannot say it all, look this often */
+#define LAYOUT_NS      2000000000LL /* a topic must be laid out this soon after it appears */
+#define MAX_TEXT_BYTES 128u
+
+/* A topic we follow, or one that could not be joined. */
+typedef struct source {
+    tribus_topic *topic; /* NULL: not joined (yet) */
+    tribus_object object;
+    uint32_t bus;
+    uint32_t lane;
+    int64_t deadline_ns; /* not joined: give up then; 0: given up */
+    bool mapped;         /* the session holds a mapping for us */
+    bool seen;           /* in the registry at the last look */
+    bool from_start;
+} source;
+
+struct tribus_subscription {
+    tribus_bus *bus;
+    tribus_subscription *next;
+    uint32_t buses;
+    uint64_t types;
+    uint32_t history;
+    char engine[MAX_TEXT_BYTES];
+    uint64_t revision;
+    bool first_look;
+    bool unfinished; /* a topic appeared and is not laid out yet */
+    bool unread;     /* a look stopped early: there may be more */
+    source *sources; /* those of lane 1 first */
+    uint32_t count;
+    uint32_t room;
+    uint32_t urgent; /* how many of lane 1 */
+    uint32_t at;     /* whose turn it is */
+    uint32_t turn;   /* messages taken in this turn */
+    uint64_t lost;   /* not reported yet */
+    bool waited;     /* a wait found a message; it lies in scratch */
+    bool has_extra;
+    tribus_wire_extra extra;
+    _Alignas(64) unsigned char scratch[TRIBUS_BUS_WIDE_CELL_BYTES];
+};
+
+/* ---- subscribe ---- */
+
+static uint64_t types_of(const tribus_bus *bus, const tribus_bus_filter *f, uint32_t buses)
+{
+    uint64_t types = 0;
+
+    for (uint32_t t = 1; t < TRIBUS_MSG_END; t++) {
+        char channel[TRIBUS_WIRE_CHANNEL_BYTES];
+
+        if (tribus_wire_message_bytes(t) == 0)
+            continue;
+        if (f->types != 0 && (f->types & (1ull << t)) == 0)
+            continue;
+        if ((buses & ~bus->off & (1u << tribus_wire_bus_of(t))) == 0)
+            continue;
+        if (f->pattern != NULL &&
+            (tribus_wire_channel(t, channel, sizeof(channel)) != TRIBUS_OK ||
+             fnmatch(f->pattern, channel, 0) != 0))
+            continue;
+        types |= 1ull << t;
+    }
+    return types;
+}
+
+/* Tell the bridge the union of what all subscriptions of this handle ask for. */
+static tribus_status announce(tribus_bus *bus)
+{
+    uint64_t types = 0;
+    tribus_status st = TRIBUS_OK;
+
+    if (bus->observe)
+        return TRIBUS_OK;
+    for (const tribus_subscription *s = bus->subscriptions; s != NULL; s = s->next)
+        types |= s->types;
+    if (bus->want != NULL)
+        tribus_want_set(bus->want, types);
+    else if (types != 0)
+        st = tribus_want_create(bus->session, types, &bus->want);
+    /* Without an agent there is no wire, and local topics go on. */
+    return st == TRIBUS_PEER_LOST || st == TRIBUS_TIMEOUT ? TRIBUS_OK : st;
+}
+
+static void look(tribus_subscription *s);
+
+tribus_status tribus_bus_subscribe(tribus_bus *bus, const tribus_bus_filter *filter,
+                                   tribus_subscription **out)
+{
+    const tribus_bus_filter all = {0};
+    const tribus_bus_filter *f = filter != NULL ? filter : &all;
+    const uint32_t buses = f->buses != 0 ? f->buses : (1u << TRIBUS_BUSES) - 1u;
+    const uint64_t types = types_of(bus, f, buses);
+    tribus_subscription *s;
+    tribus_status st;
+
+    if (types == 0)
+        return tribus_error_set(TRIBUS_BAD_ARG,
+                                "subscribe: no type is on these buses, in this set and "
+                                "matches '%s'",
+                                f->pattern != NULL ? f->pattern : "*");
+    if (f->engine != NULL && strlen(f->engine) >= MAX_TEXT_BYTES)
+        return tribus_error_set(TRIBUS_BAD_ARG, "subscribe: engine: over %u bytes",
+                                MAX_TEXT_BYTES - 1);
+    s = aligned_alloc(64, (sizeof(*s) + 63) / 64 * 64);
+    if (s == NULL)
+        return tribus_error_set(TRIBUS_NO_MEMORY, "subscribe");
+    memset(s, 0, sizeof(*s));
+    s->bus = bus;
+    s->types = types;
+    for (uint32_t t = 1; t < TRIBUS_MSG_END; t++) {
+        if ((types & (1ull << t)) != 0)
+            s->buses |= 1u << tribus_wire_bus_of(t);
+    }
+    s->history = f->history;
+    if (f->engine != NULL)
+        (void)snprintf(s->engine, sizeof(s->engine), "%s", f->engine);
+    s->next = bus->subscriptions;
+    bus->subscriptions = s;
+    st = announce(bus);
+    if (st != TRIBUS_OK) {
+        tribus_error_add("subscribe");
+        tribus_bus_unsubscribe(s);
+        return st;
+    }
+    s->first_look = true;
+    look(s);
+    s->first_look = false;
+    *out = s;
+    return TRIBUS_OK;
+}
+
+static void leave(tribus_subscription *s, uint32_t i)
+{
+    tribus_bus *bus = s->bus;
+    source *gone = &s->sources[i];
+    bool shared = false;
+
+    if (gone->topic != NULL) {
+        tribus_topic_close(gone->topic);
+        bus->stats[gone->bus].topics--;
+    }
+    if (gone->mapped) {
+        /* The mapping is the session's: other subscriptions and our own lanes use it too. */
+        for (const tribus_subscription *o = bus->subscriptions; o != NULL; o = o->next) {
+            for (uint32_t k = 0; k < o->count; k++)
+                shared = shared || (&o->sources[k] != gone && o->sources[k].mapped &&
+                                    o->sources[k].object.number == gone->object.number);
+        }
+        shared = shared ||
+                 (bus->lanes[gone->bus][gone->lane].topic != NULL &&
+                  bus->lanes[gone->bus][gone->lane].object.number == gone->object.number);
+        if (!shared)
+            tribus_session_drop(bus->session, &gone->object, 0);
+    }
+    if (gone->lane != 0)
+        s->urgent--;
+    memmove(gone, gone + 1, (size_t)(s->count - i - 1) * sizeof(*gone));
+    s->count--;
+    s->at = s->turn = 0;
+}
+
+void tribus_bus_unsubscribe(tribus_subscription *s)
+{
+    tribus_subscription **link;
+
+    if (s == NULL)
+        return;
+    while (s->count > 0)
+        leave(s, s->count - 1);
+    for (link = &s->bus->subscriptions; *link != s; link = &(*link)->next)
+        ;
+    *link = s->next;
+    if (s->bus->want != NULL && announce(s->bus) != TRIBUS_OK)
+        tribus_error_clear(); /* the object exists already, so this cannot fail */
+    free(s->sources);
+    free(s);
+}
+
+/* ---- follow the registry ---- */
+
+/* Map the topic of a source and become its reader. TRIBUS_EMPTY: not laid out yet. */
+static tribus_status join(tribus_subscription *s, source *src)
+{
+    tribus_bus *bus = s->bus;
+    tribus_object object;
+    tribus_topic *topic = NULL;
+    void *mem = NULL;
+    tribus_status st = tribus_session_open_object(bus->session, src->object.name,
+                                                  bus->observe ? 0 : 1, &object, &mem);
+
+    if (st != TRIBUS_OK)
+        return st == TRIBUS_TIMEOUT ? TRIBUS_EMPTY : st;
+    if (object.number != src->object.number ||
+        object.generation != src->object.generation) {
+        tribus_session_drop(bus->session, &object, 0);
+        return TRIBUS_NOT_FOUND; /* the name is another's by now: the next look finds it */
+    }
+    src->mapped = true;
+    st = tribus_topic_open(mem, (size_t)object.bytes, TRIBUS_READER, bus->observe ? 1 : 0,
+                           &topic);
+    if (st != TRIBUS_OK)
+        return TRIBUS_EMPTY;
+    if (tribus_topic_payload_bytes(topic) > TRIBUS_BUS_WIDE_CELL_BYTES) {
+        tribus_topic_close(topic);
+        return tribus_error_set(TRIBUS_CORRUPT, "%s: cells larger than any message",
+                                src->object.name);
+    }
+    src->topic = topic;
+    bus->stats[src->bus].topics++;
+    if (src->from_start) {
+        const uint64_t again = tribus_topic_rewind(topic, UINT64_MAX);
+        const uint64_t ever = tribus_topic_published(topic);
+
+        if (ever > again) {
+            s->lost += ever - again;
+            bus->stats[src->bus].lost += ever - again;
+        }
+    } else if (s->history > 0) {
+        (void)tribus_topic_rewind(topic, s->history);
+    }
+    return TRIBUS_OK;
+}
+
+static void try_join(tribus_subscription *s, source *src)
+{
+    const tribus_status st = join(s, src);
+
+    if (st == TRIBUS_OK)
+        return;
+    if (st == TRIBUS_EMPTY && tribus_deadline_left_ns(src->deadline_ns) > 0) {
+        s->unfinished = true;
+        src->from_start = true; /* nothing was published there yet */
+        return;
+    }
+    src->deadline_ns = 0;
+    if (st != TRIBUS_NOT_FOUND && st != TRIBUS_PEER_LOST)
+        s->bus->stats[src->bus].refused++;
+}
+
+static source *find(tribus_subscription *s, const tribus_object *row)
+{
+    for (uint32_t i = 0; i < s->count; i++) {
+        if (s->sources[i].object.number == row->number &&
+            s->sources[i].object.generation == row->generation)
+            return &s->sources[i];
+    }
+    return NULL;
+}
+
+static source *add(tribus_subscription *s, const tribus_object *row, uint32_t bus,
+                   uint32_t lane)
+{
+    uint32_t at = s->count;
+
+    if (s->count == s->room) {
+        const uint32_t room = s->room == 0 ? 16 : s->room * 2;
+        source *grown;
+
+        if (room > MOST_SOURCES)
+            return NULL;
+        grown = realloc(s->sources, (size_t)room * sizeof(*grown));
+        if (grown == NULL)
+            return NULL;
+        s->sources = grown;
+        s->room = room;
+    }
+    if (lane != 0) { /* make room in front of those that do not overtake */
+        at = s->urgent++;
+        memmove(&s->sources[at + 1], &s->sources[at],
+                (size_t)(s->count - at) * sizeof(*s->sources));
+    }
+    s->count++;
+    s->at = s->turn = 0;
+    memset(&s->sources[at], 0, sizeof(s->sources[at]));
+    s->sources[at].object = *row;
+    s->sources[at].bus = bus;
+    s->sources[at].lane = lane;
+    s->sources[at].deadline_ns = tribus_deadline_ns(LAYOUT_NS);
+    s->sources[at].from_start = !s->first_look;
+    return &s->sources[at];
+}
+
+/* Bring the sources into line with the registry. */
+static void look(tribus_subscription *s)
+{
+    tribus_object row;
+    uint32_t cursor = 0;
+
+    /* Before the rows: what changes while we read them makes us look again. */
+    s->revision = tribus_session_revision(s->bus->session);
+    s->unfinished = false;
+    for (uint32_t i = 0; i < s->count; i++)
+        s->sources[i].seen = false;
+    while (tribus_session_next_object(s->bus->session, &cursor, &row) == TRIBUS_OK) {
+        uint32_t bus = 0;
+        uint32_t lane = 0;
+        source *src;
+
+        if (row.kind != TRIBUS_OBJECT_TOPIC || row.owner == 0 ||
+            !tribus_bus_topic_parse(row.name, &bus, &lane) || (s->buses & (1u << bus)) == 0)
+            continue;
+        src = find(s, &row);
+        if (src == NULL)
+            src = add(s, &row, bus, lane);
+        if (src == NULL) {
+            s->bus->stats[bus].refused++;
+            continue;
+        }
+        src->seen = true;
+        if (src->topic == NULL && src->deadline_ns != 0)
+            try_join(s, src);
+    }
+    for (uint32_t i = s->count; i-- > 0;) {
+        if (!s->sources[i].seen && s->sources[i].topic == NULL)
+            leave(s, i);
+    }
+}
+
+/* ---- receive ---- */
+
+/* The tail behind a message of `bytes` bytes of a cell of `used`. */
+static void take_extra(tribus_subscription *s, uint32_t bytes, uint32_t used)
+{
+    char *tail = (char *)s->scratch + bytes;
+    const size_t n = used - bytes;
+    const char *end;
+
+    s->has_extra = false;
+    if (n < 2 || tail[n - 1] != '\0')
+        return;
+    end = memchr(tail, '\0', n);
+    if (end == tail + n - 1)
+        return;
+    s->extra.envelope = tail;
+    s->extra.envelope_bytes = (size_t)(end - tail);
+    s->extra.envelope_room = s->extra.envelope_bytes + 1;
+    s->extra.data = tail + s->extra.envelope_bytes + 1;
+    s->extra.data_bytes = strnlen(s->extra.data, n - s->extra.envelope_bytes - 1);
+    s->extra.data_room = s->extra.data_bytes + 1;
+    s->has_extra = true;
+}
+
+static bool engine_matches(const tribus_subscription *s, const tribus_msg_header *m)
+{
+    return s->engine[0] == '\0' || fnmatch(s->engine, m->engine_type, 0) == 0 ||
+           fnmatch(s->engine, m->engine_instance, 0) == 0;
+}
+
+/* Is what lies in scratch a message, and one that was asked for? */
+static bool accept(tribus_subscription *s, const source *src, uint32_t used)
+{
+    const tribus_msg_header *m = (const tribus_msg_header *)s->scratch;
+    tribus_bus_stats *stats = &s->bus->stats[src->bus];
+    size_t bytes;
+
+    if (used < sizeof(*m) || m->type >= TRIBUS_MSG_END || m->bus != src->bus) {
+        stats->invalid++;
+        return false;
+    }
+    if ((s->types & (1ull << m->type)) == 0) {
+        stats->filtered++;
+        return false;
+    }
+    bytes = tribus_wire_message_bytes(m->type);
+    if (used < bytes || tribus_wire_validate(m, bytes) != TRIBUS_OK) {
+        stats->invalid++;
+        return false;
+    }
+    if (!engine_matches(s, m)) {
+        stats->filtered++;
+        return false;
+    }
+    if (used > bytes)
+        take_extra(s, (uint32_t)bytes, used);
+    else
+        s->has_extra = false;
+    stats->received++;
+    return true;
+}
+
+/* Take the next message of one source that was asked for. A flood of others is passed over
+ * in portions, so that the caller keeps its say. */
+static tribus_status take(tribus_subscription *s, source *src)
+{
+    tribus_bus_stats *stats = &s->bus->stats[src->bus];
+
+    if (src->topic == NULL)
+        return TRIBUS_EMPTY;
+    for (uint32_t i = 0; i < PORTION; i++) {
+        uint32_t used = 0;
+        uint64_t lost = 0;
+        const tribus_status st = tribus_topic_read(src->topic, s->scratch, &used, &lost);
+
+        s->lost += lost;
+        stats->lost += lost;
+        if (st == TRIBUS_CORRUPT) { /* not to be believed any more */
+            tribus_topic_close(src->topic);
+            src->topic = NULL;
+            src->deadline_ns = 0;
+            stats->topics--;
+            stats->refused++;
+            return TRIBUS_EMPTY;
+        }
+        if (st != TRIBUS_OK)
+            return st;
+        if (accept(s, src, used))
+            return TRIBUS_OK;
+    }
+    s->unread = true;
+    return TRIBUS_EMPTY;
+}
+
+/* The next message of any source, those that overtake first. */
+static tribus_status take_any(tribus_subscription *s)
+{
+    s->unread = false;
+    for (uint32_t i = 0; i < s->urgent; i++) {
+        if (take(s, &s->sources[i]) == TRIBUS_OK)
+            return TRIBUS_OK;
+    }
+    for (uint32_t tried = s->urgent; tried < s->count; tried++) {
+        if (s->at < s->urgent || s->at >= s->count) {
+            s->at = s->urgent;
+            s->turn = 0;
+        }
+        if (s->turn < TURN && take(s, &s->sources[s->at]) == TRIBUS_OK) {
+            s->turn++;
+            return TRIBUS_OK;
+        }
+        if (s->turn >= TURN)
+            tried--; /* it was not tried, its turn is over */
+        s->at++;
+        s->turn = 0;
+    }
+    return TRIBUS_EMPTY;
+}
+
+static void leave_ended(tribus_subscription *s)
+{
+    for (uint32_t i = s->count; i-- > 0;) {
+        if (!s->sources[i].seen)
+            leave(s, i);
+    }
+}
+
+tribus_status tribus_bus_next(tribus_subscription *s, const tribus_msg_header **out,
+                              uint64_t *lost)
+{
+    bool changed = false;
+    tribus_status st;
+
+    if (s->unfinished || tribus_session_revision(s->bus->session) != s->revision) {
+        look(s);
+        changed = true;
+    }
+    st = take_any(s);
+    if (st == TRIBUS_OK)
+        *out = (const tribus_msg_header *)s->scratch;
+    else if (changed && !s->unread)
+        leave_ended(s); /* all were read to their end */
+    if (lost != NULL) {
+        *lost = s->lost;
+        s->lost = 0;
+    }
+    return st;
+}
+
+const tribus_wire_extra *tribus_bus_extra(const tribus_subscription *s)
+{
+    return s->has_extra ? &s->extra : NULL;
+}
+
+tribus_status tribus_bus_poll(tribus_subscription *s, void *buf, size_t bytes,
+                              uint64_t *lost)
+{
+    const tribus_msg_header *m = NULL;
+    tribus_status st;
+
+    if (bytes < TRIBUS_WIRE_MESSAGE_BYTES)
+        return tribus_error_set(TRIBUS_BAD_ARG, "receive: a buffer of %zu bytes, needs %d",
+                                bytes, TRIBUS_WIRE_MESSAGE_BYTES);
+    st = tribus_bus_next(s, &m, lost);
+    if (st == TRIBUS_OK)
+        memcpy(buf, m, sizeof(*m) + m->body_bytes);
+    return st;
+}
+
+/* ---- wait ---- */
+
+/* Nothing is joined or left here: the bells waited for must stay mapped. */
+static int ready(void *context)
+{
+    tribus_subscription *s = context;
+
+    s->waited = s->waited || take_any(s) == TRIBUS_OK;
+    return s->waited || s->unread ||
+           tribus_session_revision(s->bus->session) != s->revision;
+}
+
+/* The bells of the registry and of all sources. *all: they announce everything. */
+static uint32_t bells_of(tribus_subscription *s, tribus_doorbell_shm **bells, bool *all)
+{
+    uint32_t count = 0;
+
+    *all = !s->bus->observe && !s->unfinished;
+    bells[count++] = tribus_session_bell(s->bus->session);
+    if (s->bus->observe) /* to sleep on a bell is to write to it */
+        return count;
+    for (uint32_t i = 0; i < s->count; i++) {
+        if (s->sources[i].topic == NULL)
+            continue;
+        if (count == MOST_BELLS) {
+            *all = false;
+            break;
+        }
+        bells[count++] = tribus_topic_bell(s->sources[i].topic);
+    }
+    return count;
+}
+
+tribus_status tribus_bus_next_wait(tribus_subscription *s, const tribus_msg_header **out,
+                                   uint64_t *lost, const tribus_wait_cfg *cfg)
+{
+    const tribus_wait_cfg forever = {.timeout_ns = -1};
+    const int64_t deadline = tribus_deadline_ns(cfg != NULL ? cfg->timeout_ns : -1);
+    tribus_wait_cfg step = cfg != NULL ? *cfg : forever;
+    uint64_t sum = 0;
+    tribus_status st;
+
+    for (;;) {
+        tribus_doorbell_shm *bells[MOST_BELLS];
+        uint32_t count;
+        uint64_t some = 0;
+        bool all;
+
+        st = tribus_bus_next(s, out, &some);
+        sum += some;
+        if (st == TRIBUS_OK)
+            break;
+        step.timeout_ns = tribus_deadline_left_ns(deadline);
+        if (step.timeout_ns == 0) {
+            st = TRIBUS_TIMEOUT;
+            break;
+        }
+        count = bells_of(s, bells, &all);
+        if (deadline == INT64_MAX)
+            step.timeout_ns = -1;
+        if (!all && (step.timeout_ns < 0 || step.timeout_ns > STEP_NS))
+            step.timeout_ns = STEP_NS;
+        s->waited = false;
+        st = tribus_doorbell_wait(bells, count, ready, s, &step);
+        if (s->waited) {
+            s->waited = false;
+            *out = (const tribus_msg_header *)s->scratch;
+            sum += s->lost;
+            s->lost = 0;
+            st = TRIBUS_OK;
+            break;
+        }
+        if (st != TRIBUS_OK && st != TRIBUS_TIMEOUT)
+            break;
+    }
+    if (lost != NULL)
+        *lost = sum;
+    return st;
+}
+
+tribus_status tribus_bus_receive_wait(tribus_subscription *s, void *buf, size_t bytes,
+                                      uint64_t *lost, const tribus_wait_cfg *cfg)
+{
+    const tribus_msg_header *m = NULL;
+    tribus_status st;
+
+    if (bytes < TRIBUS_WIRE_MESSAGE_BYTES)
+        return tribus_error_set(TRIBUS_BAD_ARG, "receive: a buffer of %zu bytes, needs %d",
+                                bytes, TRIBUS_WIRE_MESSAGE_BYTES);
+    st = tribus_bus_next_wait(s, &m, lost, cfg);
+    if (st == TRIBUS_OK)
+        memcpy(buf, m, sizeof(*m) + m->body_bytes);
+    return st;
+}

@@ -1,0 +1,36 @@
+/* want.h -- which message types the processes of this host subscribe to, for the bridge.
+ *
+ * Each subscribing participant keeps an object want/<number> with the set of types; the
+ * bridge fetches from the wire what is in any of them. It leaves with its participant.
+ * Threads   those of the session.
+ * Cost      set and types are plain loads and stores; types looks at the registry only when
+ *           its revision changed.
+ */
+#ifndef TRIBUS_BUS_WANT_H
+#define TRIBUS_BUS_WANT_H
+
+#include "tribus/session.h"
+
+/* ---- the subscriber's side ---- */
+
+typedef struct tribus_want tribus_want;
+
+/* Announce a set of types, bit 1 << type. session: borrowed until destroy.
+ * Returns as tribus_session_create_object(). */
+TRIBUS_MUST_CHECK tribus_status tribus_want_create(tribus_session *session, uint64_t types,
+                                                   tribus_want **out);
+void tribus_want_set(tribus_want *want, uint64_t types);
+void tribus_want_destroy(tribus_want *want);
+
+/* ---- the bridge's side ---- */
+
+typedef struct tribus_want_reader tribus_want_reader;
+
+TRIBUS_MUST_CHECK tribus_status tribus_want_reader_open(tribus_session *session,
+                                                        tribus_want_reader **out);
+void tribus_want_reader_close(tribus_want_reader *reader);
+
+/* The union of all sets announced now. */
+uint64_t tribus_want_reader_types(tribus_want_reader *reader);
+
+#endif
