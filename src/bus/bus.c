@@ -24,20 +24,22 @@ void tribus_bus_short_name(uint32_t bus, char *buf, size_t n)
 
 bool tribus_bus_topic_parse(const char *name, uint32_t *bus, uint32_t *lane)
 {
-    const size_t n = strlen(name);
+    static const char *const prefix[2] = {"bus/", "urgent/"};
 
-    if (strncmp(name, "bus/", 4) != 0)
-        return false;
-    for (uint32_t b = 0; b < TRIBUS_BUSES; b++) {
-        char text[24];
-        size_t used;
+    for (uint32_t l = 0; l < 2; l++) {
+        const char *rest = name + strlen(prefix[l]);
 
-        tribus_bus_short_name(b, text, sizeof(text));
-        used = strlen(text);
-        if (strncmp(name + 4, text, used) == 0 && name[4 + used] == '/') {
-            *bus = b;
-            *lane = name[n - 1] == '!';
-            return true;
+        if (strncmp(name, prefix[l], strlen(prefix[l])) != 0)
+            continue;
+        for (uint32_t b = 0; b < TRIBUS_BUSES; b++) {
+            char text[24];
+
+            tribus_bus_short_name(b, text, sizeof(text));
+            if (strncmp(rest, text, strlen(text)) == 0 && rest[strlen(text)] == '/') {
+                *bus = b;
+                *lane = l;
+                return true;
+            }
         }
     }
     return false;
@@ -148,11 +150,11 @@ static tribus_status open_lane(tribus_bus *bus, uint32_t b, uint32_t lane)
     int n;
 
     tribus_bus_short_name(b, bus_name, sizeof(bus_name));
-    n = snprintf(name, sizeof(name), "bus/%s/%s%s", bus_name, bus->participant,
-                 lane != 0 ? "!" : "");
+    n = snprintf(name, sizeof(name), "%s/%s/%s", lane != 0 ? "urgent" : "bus", bus_name,
+                 bus->participant);
     if (n < 0 || (size_t)n >= sizeof(name)) /* our number is as good a name, and short */
-        (void)snprintf(name, sizeof(name), "bus/%s/%u%s", bus_name,
-                       tribus_session_participant(bus->session), lane != 0 ? "!" : "");
+        (void)snprintf(name, sizeof(name), "%s/%s/%u", lane != 0 ? "urgent" : "bus",
+                       bus_name, tribus_session_participant(bus->session));
     st = tribus_session_create_object(bus->session, name, TRIBUS_OBJECT_TOPIC, bytes, 0,
                                       &l->object, &mem);
     if (st != TRIBUS_OK) {

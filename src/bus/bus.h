@@ -1,9 +1,9 @@
 /* bus.h -- what bus.c, subscription.c and the bridge share: names, layouts, the handle.
  *
  * Objects of the registry that belong to the bus
- *   bus/<bus>/<participant>    a topic: what it publishes there
- *   bus/<bus>/<participant>!   a topic: the same for priorities that overtake
- *   want/<number>              what it subscribes to, see want.h
+ *   bus/<bus>/<participant>      a topic: what it publishes there
+ *   urgent/<bus>/<participant>   a topic: the same for priorities that overtake
+ *   want/<number>                what it subscribes to, see want.h
  * with <bus> one of marketdata, engine_logic, neural_gpu.
  *
  * A cell holds a message as wire.h lays it out, then, for messages from the wire that had
@@ -34,6 +34,7 @@ struct tribus_bus {
     uint32_t cells[TRIBUS_BUSES];
     uint32_t cell_bytes;
     bool observe;
+    bool quiet; /* the bridge's: what it subscribes to is not announced */
     uint32_t origin;
     char participant[TRIBUS_NAME_BYTES];
     char engine_type[24];
@@ -58,5 +59,9 @@ TRIBUS_MUST_CHECK tribus_status tribus_bus_forward(tribus_bus *bus,
                                                    const tribus_msg_header *msg,
                                                    const tribus_wire_extra *extra,
                                                    bool *cut);
+
+/* Ask for another set of types, all of the buses the subscription has; it goes on where it
+ * is. types: not 0. */
+void tribus_bus_retarget(tribus_subscription *sub, uint64_t types);
 
 #endif

@@ -89,7 +89,7 @@ static tribus_status announce(tribus_bus *bus)
     uint64_t types = 0;
     tribus_status st = TRIBUS_OK;
 
-    if (bus->observe)
+    if (bus->observe || bus->quiet)
         return TRIBUS_OK;
     for (const tribus_subscription *s = bus->subscriptions; s != NULL; s = s->next)
         types |= s->types;
@@ -149,6 +149,11 @@ tribus_status tribus_bus_subscribe(tribus_bus *bus, const tribus_bus_filter *fil
     return TRIBUS_OK;
 }
 
+static bool same(const tribus_object *a, const tribus_object *b)
+{
+    return a->number == b->number && a->generation == b->generation;
+}
+
 static void leave(tribus_subscription *s, uint32_t i)
 {
     tribus_bus *bus = s->bus;
@@ -164,11 +169,10 @@ static void leave(tribus_subscription *s, uint32_t i)
         for (const tribus_subscription *o = bus->subscriptions; o != NULL; o = o->next) {
             for (uint32_t k = 0; k < o->count; k++)
                 shared = shared || (&o->sources[k] != gone && o->sources[k].mapped &&
-                                    o->sources[k].object.number == gone->object.number);
+                                    same(&o->sources[k].object, &gone->object));
         }
-        shared = shared ||
-                 (bus->lanes[gone->bus][gone->lane].topic != NULL &&
-                  bus->lanes[gone->bus][gone->lane].object.number == gone->object.number);
+        shared = shared || (bus->lanes[gone->bus][gone->lane].topic != NULL &&
+                            same(&bus->lanes[gone->bus][gone->lane].object, &gone->object));
         if (!shared)
             tribus_session_drop(bus->session, &gone->object, 0);
     }
@@ -196,6 +200,11 @@ void tribus_bus_unsubscribe(tribus_subscription *s)
     free(s);
 }
 
+void tribus_bus_retarget(tribus_subscription *s, uint64_t types)
+{
+    s->types = types;
+}
+
 /* ---- follow the registry ---- */
 
 /* Map the topic of a source and become its reader. TRIBUS_EMPTY: not laid out yet. */
@@ -210,8 +219,7 @@ static tribus_status join(tribus_subscription *s, source *src)
 
     if (st != TRIBUS_OK)
         return st == TRIBUS_TIMEOUT ? TRIBUS_EMPTY : st;
-    if (object.number != src->object.number ||
-        object.generation != src->object.generation) {
+    if (!same(&object, &src->object)) {
         tribus_session_drop(bus->session, &object, 0);
         return TRIBUS_NOT_FOUND; /* the name is another's by now: the next look finds it */
     }
@@ -260,8 +268,7 @@ static void try_join(tribus_subscription *s, source *src)
 static source *find(tribus_subscription *s, const tribus_object *row)
 {
     for (uint32_t i = 0; i < s->count; i++) {
-        if (s->sources[i].object.number == row->number &&
-            s->sources[i].object.generation == row->generation)
+        if (same(&s->sources[i].object, row))
             return &s->sources[i];
     }
     return NULL;
