@@ -1,0 +1,276 @@
+/* bridge.c -- start and stop, connections, the set of our origins. See bridge.h. */
+#include "agent/bridge.h"
+
+#include "agent/bridge_side.h"
+#include "base/clock.h"
+#include "base/error.h"
+#include "base/log.h"
+#include "bus/bus.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#define ORIGINS      65536u /* processes of one agent's life; a power of two */
+#define DEFAULT_LOOK 100000000LL
+#define MOST_SPIN    1000000000LL
+#define CONNECT_TIME 1000000000LL
+#define IN_CELLS     4096u
+#define IN_BYTES     1024u /* of a cell: 500 or more for members unknown to us */
+
+/* ---- origins ---- */
+
+void tribus_bridge_origin_add(tribus_bridge *bridge, uint32_t origin)
+{
+    for (uint32_t i = 0; i < ORIGINS; i++) {
+        _Atomic(uint32_t) *slot =
+            &bridge->origins[(origin * 2654435761u + i) & (ORIGINS - 1u)];
+        uint32_t seen = 0;
+
+        if (tribus_cas_ar(slot, &seen, origin) || seen == origin)
+            return;
+    }
+}
+
+bool tribus_bridge_origin_is_ours(const tribus_bridge *bridge, uint32_t origin)
+{
+    if (origin == 0)
+        return false;
+    for (uint32_t i = 0; i < ORIGINS; i++) {
+        /* Relaxed: the echo comes back through the server after the send that followed the
+         * add, and the kernel orders these. */
+        const uint32_t seen =
+            tribus_load_rlx(&bridge->origins[(origin * 2654435761u + i) & (ORIGINS - 1u)]);
+
+        if (seen == origin || seen == 0)
+            return seen == origin;
+    }
+    return false;
+}
+
+uint64_t tribus_bridge_types_of(uint32_t bus)
+{
+    uint64_t types = 0;
+
+    for (uint32_t t = 1; t < TRIBUS_MSG_END; t++) {
+        if (tribus_wire_message_bytes(t) != 0 && tribus_wire_bus_of(t) == bus)
+            types |= 1ull << t;
+    }
+    return types;
+}
+
+/* ---- connections ---- */
+
+tribus_status tribus_bridge_side_connect(tribus_bridge_side *side)
+{
+    tribus_bridge *b = side->bridge;
+    tribus_bridge_counters *c = &b->counters[side->bus];
+    const tribus_bridge_server *server = &b->cfg.servers[side->bus];
+    const tribus_redis_cfg cfg = {.host = server->host,
+                                  .port = server->port,
+                                  .user = b->cfg.user,
+                                  .password = b->cfg.password,
+                                  .timeout_ns = CONNECT_TIME};
+
+    if (side->redis != NULL)
+        return TRIBUS_OK;
+    if (tribus_redis_backoff_left_ns(&side->backoff) > 0)
+        return TRIBUS_EMPTY;
+    if (tribus_redis_open(&cfg, &side->redis) != TRIBUS_OK) {
+        side->redis = NULL;
+        tribus_bridge_side_disconnect(side);
+        return TRIBUS_EMPTY;
+    }
+    tribus_redis_backoff_reset(&side->backoff);
+    if (tribus_add_ar(&c->up, 1u) == 1u && tribus_swap_ar(&c->warned, 0u) != 0)
+        tribus_log(TRIBUS_LOG_INFO, "%s bus: joined with redis at %s again",
+                   tribus_wire_bus_title(side->bus), tribus_redis_name(side->redis));
+    return TRIBUS_OK;
+}
+
+void tribus_bridge_side_disconnect(tribus_bridge_side *side)
+{
+    tribus_bridge_counters *c = &side->bridge->counters[side->bus];
+
+    if (side->redis != NULL) {
+        (void)tribus_add_ar(&c->up, UINT32_MAX); /* one less */
+        tribus_redis_close(side->redis);
+        side->redis = NULL;
+    }
+    if (!side->out)
+        tribus_store_rlx(&c->confirmed, 0u); /* a hint: corrected at the next look */
+    (void)tribus_add_rlx(&c->outages, 1u);   /* counter, read by people */
+    if (tribus_swap_ar(&c->warned, 1u) == 0)
+        tribus_log(TRIBUS_LOG_WARN,
+                   "%s bus: %s; local traffic goes on, the wire is tried again",
+                   tribus_wire_bus_title(side->bus), tribus_error_text());
+    tribus_redis_backoff_fail(&side->backoff);
+}
+
+void tribus_bridge_side_sleep(tribus_bridge_side *side, int64_t timeout_ns)
+{
+    struct pollfd p[2] = {{.fd = side->bridge->stop_fd, .events = POLLIN}, {.fd = -1}};
+    const struct timespec ts = {.tv_sec = timeout_ns / 1000000000,
+                                .tv_nsec = timeout_ns % 1000000000};
+
+    if (side->redis != NULL) {
+        p[1].fd = tribus_redis_fd(side->redis);
+        p[1].events = tribus_redis_events(side->redis);
+    }
+    (void)ppoll(p, 2, &ts, NULL); /* interrupted: the caller looks again */
+}
+
+/* ---- start and stop ---- */
+
+static const char *keep(char *buf, size_t n, const char *text)
+{
+    if (text == NULL)
+        return NULL;
+    (void)snprintf(buf, n, "%s", text);
+    return buf;
+}
+
+static void copy_cfg(tribus_bridge *b, const tribus_bridge_cfg *cfg)
+{
+    const size_t n = sizeof(b->texts[0]);
+
+    b->cfg = *cfg;
+    b->cfg.socket_path = NULL; /* used at the start only */
+    b->cfg.user = keep(b->texts[3], n, cfg->user);
+    b->cfg.password = keep(b->texts[4], n, cfg->password);
+    if (b->cfg.look_ns <= 0)
+        b->cfg.look_ns = DEFAULT_LOOK;
+    if (b->cfg.spin_ns > MOST_SPIN)
+        b->cfg.spin_ns = MOST_SPIN;
+    for (uint32_t bus = 0; bus < TRIBUS_BUSES; bus++) {
+        b->cfg.servers[bus].host = keep(b->texts[bus], n, cfg->servers[bus].host);
+        if (b->cfg.servers[bus].port == 0)
+            b->cfg.servers[bus].port = tribus_wire_bus_port(bus);
+    }
+}
+
+static tribus_status start_side(tribus_bridge *b, uint32_t bus, bool out,
+                                const char *socket_path)
+{
+    tribus_bridge_side *side = &b->sides[bus][out ? 1 : 0];
+    char name[TRIBUS_NAME_BYTES];
+    char short_name[24];
+    const tribus_session_cfg session_cfg = {
+        .socket_path = socket_path, .name = name, .role = "bridge"};
+    const tribus_bus_cfg bus_cfg = {.off = (1u << TRIBUS_BUSES) - 1u - (1u << bus),
+                                    .cells = {IN_CELLS, IN_CELLS, IN_CELLS}};
+    tribus_status st;
+    int fault;
+
+    tribus_bus_short_name(bus, short_name, sizeof(short_name));
+    (void)snprintf(name, sizeof(name), "bridge-%s-%s", short_name, out ? "out" : "in");
+    side->bridge = b;
+    side->bus = bus;
+    side->out = out;
+    st = tribus_session_open(&session_cfg, &side->session);
+    if (st != TRIBUS_OK)
+        return st;
+    st = tribus_bus_open(side->session, &bus_cfg, &side->handle);
+    if (st != TRIBUS_OK)
+        return st;
+    side->handle->quiet = true;
+    if (!out)
+        side->handle->cell_bytes = IN_BYTES;
+    fault = pthread_create(&side->thread, NULL,
+                           out ? tribus_bridge_out_run : tribus_bridge_in_run, side);
+    if (fault != 0)
+        return tribus_error_set(TRIBUS_SYSTEM, "thread: %s", strerror(fault));
+    side->running = true;
+    return TRIBUS_OK;
+}
+
+tribus_status tribus_bridge_start(const tribus_bridge_cfg *cfg, tribus_bridge **out)
+{
+    tribus_bridge *b = calloc(1, sizeof(*b));
+    tribus_status st = TRIBUS_OK;
+    sigset_t all;
+    sigset_t before;
+
+    if (b == NULL)
+        return tribus_error_set(TRIBUS_NO_MEMORY, "start bridge");
+    b->origins = calloc(ORIGINS, sizeof(*b->origins));
+    b->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    copy_cfg(b, cfg);
+    if (b->origins == NULL)
+        st = tribus_error_set(TRIBUS_NO_MEMORY, "start bridge");
+    else if (b->stop_fd < 0)
+        st = tribus_error_set(TRIBUS_SYSTEM, "start bridge: eventfd");
+    (void)sigfillset(&all); /* signals are the process's own business */
+    (void)pthread_sigmask(SIG_SETMASK, &all, &before);
+    for (uint32_t bus = 0; bus < TRIBUS_BUSES && st == TRIBUS_OK; bus++) {
+        if (b->cfg.servers[bus].off)
+            continue;
+        st = start_side(b, bus, false, cfg->socket_path);
+        if (st == TRIBUS_OK)
+            st = start_side(b, bus, true, cfg->socket_path);
+    }
+    (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
+    if (st != TRIBUS_OK) {
+        tribus_error_add("start bridge");
+        tribus_bridge_stop(b);
+        return st;
+    }
+    *out = b;
+    return TRIBUS_OK;
+}
+
+void tribus_bridge_stop(tribus_bridge *b)
+{
+    const uint64_t one = 1;
+
+    if (b == NULL)
+        return;
+    tribus_store_rlx(&b->stopping, 1); /* looked at again and again */
+    if (b->stop_fd >= 0 && write(b->stop_fd, &one, sizeof(one)) < 0)
+        tribus_log(TRIBUS_LOG_WARN, "stop bridge: wake: %s", strerror(errno));
+    for (uint32_t bus = 0; bus < TRIBUS_BUSES; bus++) {
+        for (uint32_t out = 0; out < 2; out++) {
+            tribus_bridge_side *side = &b->sides[bus][out];
+
+            if (side->running)
+                (void)pthread_join(side->thread, NULL);
+            tribus_redis_close(side->redis);
+            tribus_bus_close(side->handle);
+            tribus_session_close(side->session);
+        }
+    }
+    if (b->stop_fd >= 0)
+        (void)close(b->stop_fd);
+    free(b->origins);
+    free(b);
+}
+
+tribus_status tribus_bridge_get_stats(const tribus_bridge *b, uint32_t bus,
+                                      tribus_bridge_stats *out)
+{
+    const tribus_bridge_counters *c;
+
+    if (bus >= TRIBUS_BUSES)
+        return tribus_error_set(TRIBUS_BAD_ARG, "%u is no bus", bus);
+    c = &b->counters[bus]; /* all of them counters and hints, read by people */
+    *out = (tribus_bridge_stats){
+        .connected = tribus_load_rlx(&c->up) == 2,
+        .listening = tribus_load_rlx(&c->listening),
+        .wanted = tribus_load_rlx(&c->wanted),
+        .sent = tribus_load_rlx(&c->sent),
+        .sent_bytes = tribus_load_rlx(&c->sent_bytes),
+        .lost = tribus_load_rlx(&c->lost),
+        .received = tribus_load_rlx(&c->received),
+        .echoes = tribus_load_rlx(&c->echoes),
+        .malformed = tribus_load_rlx(&c->malformed),
+        .unknown = tribus_load_rlx(&c->unknown),
+        .cut = tribus_load_rlx(&c->cut),
+        .outages = tribus_load_rlx(&c->outages),
+    };
+    return TRIBUS_OK;
+}

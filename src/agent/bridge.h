@@ -1,0 +1,76 @@
+/* bridge.h -- joins the fabric of this host with the Redis server of each bus.
+ *
+ * Use it to   let remote processes and plain Redis clients hear what local processes
+ *             publish, and the other way round.
+ * Not for     local traffic: that never comes here.
+ *
+ * To the wire goes what somebody there listens to, and nothing else: every look_ns the
+ * server is asked for the subscribers of each channel (PUBSUB NUMSUB) and for patterns
+ * (PUBSUB NUMPAT; any pattern may want everything). While nobody listens no topic is read.
+ *
+ * From the wire comes what local processes subscribe to (bus/want.h), and nothing else.
+ *
+ * No loops: what came from the wire is never sent there again (FROM_WIRE), and what we sent
+ * is not taken back (its origin is remembered).
+ *
+ * Threads     Two for each bus, each with a session of its own; start and stop from one.
+ * Trust       Text from the wire is parsed and checked; what is wrong is dropped, counted,
+ *             and reported in at most one line a second.
+ * Cost        A server that is away costs one warning; it is tried again after 50 ms to 2 s.
+ */
+#ifndef TRIBUS_AGENT_BRIDGE_H
+#define TRIBUS_AGENT_BRIDGE_H
+
+#include "tribus/bus.h"
+
+#include <stdbool.h>
+
+typedef struct tribus_bridge tribus_bridge;
+
+typedef struct tribus_bridge_server {
+    bool off;         /* do not join this bus */
+    const char *host; /* NULL: 127.0.0.1; a path: Unix socket */
+    uint16_t port;    /* 0: the bus's own, 6380 to 6382 */
+} tribus_bridge_server;
+
+typedef struct tribus_bridge_cfg {
+    const char *socket_path; /* of the agent; NULL: the default */
+    tribus_bridge_server servers[TRIBUS_BUSES];
+    const char *user;     /* NULL: "default" */
+    const char *password; /* NULL: none */
+    int64_t look_ns;      /* how often to ask who listens; 0: 100 ms */
+    int64_t spin_ns;      /* poll this long before sleeping; 0: 20 us */
+} tribus_bridge_cfg;
+
+/* Start the threads; servers need not be there yet. cfg: copied. out: owned by the caller.
+ * Returns TRIBUS_OK, what tribus_session_open() returns, TRIBUS_NO_MEMORY, TRIBUS_SYSTEM. */
+TRIBUS_MUST_CHECK tribus_status tribus_bridge_start(const tribus_bridge_cfg *cfg,
+                                                    tribus_bridge **out);
+
+/* Stop the threads and free. NULL is allowed. Takes at most a second and a half, while a
+ * server that does not answer is being connected to. */
+void tribus_bridge_stop(tribus_bridge *bridge);
+
+/* Counted since the start, for one bus. */
+typedef struct tribus_bridge_stats {
+    uint32_t connected; /* both connections are up */
+    uint32_t reserved;
+    uint64_t listening;  /* set of types somebody on the wire listens to */
+    uint64_t wanted;     /* set of types fetched from the wire */
+    uint64_t sent;       /* messages published on the wire */
+    uint64_t sent_bytes; /* of JSON */
+    uint64_t lost;      /* overwritten before they could be sent, or in a lost connection */
+    uint64_t received;  /* messages taken from the wire */
+    uint64_t echoes;    /* ours, come back; dropped */
+    uint64_t malformed; /* not JSON, or not an envelope of ours; dropped */
+    uint64_t unknown;   /* of an unknown type; dropped */
+    uint64_t cut;       /* taken, without their unknown members, which were too long */
+    uint64_t outages;   /* connections lost or refused */
+} tribus_bridge_stats;
+
+/* Returns TRIBUS_OK or TRIBUS_BAD_ARG (no such bus). Any thread. */
+TRIBUS_MUST_CHECK tribus_status tribus_bridge_get_stats(const tribus_bridge *bridge,
+                                                        uint32_t bus,
+                                                        tribus_bridge_stats *out);
+
+#endif

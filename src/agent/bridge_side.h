@@ -1,0 +1,75 @@
+/* bridge_side.h -- what the two directions of the bridge share. See bridge.h.
+ *
+ * bridge.c      start, stop, statistics, origins
+ * bridge_out.c  fabric -> wire          bridge_in.c  wire -> fabric
+ */
+#ifndef TRIBUS_AGENT_BRIDGE_SIDE_H
+#define TRIBUS_AGENT_BRIDGE_SIDE_H
+
+#include "agent/bridge.h"
+#include "base/atomic.h"
+#include "bus/redis.h"
+
+#include <pthread.h>
+
+/* What two threads see of each other; counters have one writer each. */
+typedef struct tribus_bridge_counters {
+    _Atomic(uint64_t) listening;
+    _Atomic(uint64_t) wanted;
+    _Atomic(uint64_t) confirmed; /* types whose channels the server knows we subscribe to */
+    _Atomic(uint64_t) sent;
+    _Atomic(uint64_t) sent_bytes;
+    _Atomic(uint64_t) lost;
+    _Atomic(uint64_t) received;
+    _Atomic(uint64_t) echoes;
+    _Atomic(uint64_t) malformed;
+    _Atomic(uint64_t) unknown;
+    _Atomic(uint64_t) cut;
+    _Atomic(uint64_t) outages;
+    _Atomic(uint32_t) up; /* connections that are up, 0..2 */
+    _Atomic(uint32_t) warned;
+} tribus_bridge_counters;
+
+/* One direction of one bus: a thread. */
+typedef struct tribus_bridge_side {
+    tribus_bridge *bridge;
+    uint32_t bus;
+    bool out;
+    bool running;
+    pthread_t thread;
+    tribus_session *session;
+    tribus_bus *handle;
+    tribus_redis *redis; /* NULL: not connected */
+    tribus_redis_backoff backoff;
+} tribus_bridge_side;
+
+struct tribus_bridge {
+    tribus_bridge_cfg cfg;
+    char texts[5][128]; /* our copies of what cfg points to */
+    tribus_bridge_side sides[TRIBUS_BUSES][2];
+    tribus_bridge_counters counters[TRIBUS_BUSES];
+    int stop_fd; /* an eventfd that becomes and stays readable */
+    _Atomic(int) stopping;
+    _Atomic(uint32_t) *origins; /* a hash set; 0: free */
+};
+
+void *tribus_bridge_out_run(void *side);
+void *tribus_bridge_in_run(void *side);
+
+/* Connect when it is time to. Returns TRIBUS_OK (connected), TRIBUS_EMPTY (not yet). */
+TRIBUS_MUST_CHECK tribus_status tribus_bridge_side_connect(tribus_bridge_side *side);
+
+/* The connection failed: close it, say so once, try again later. */
+void tribus_bridge_side_disconnect(tribus_bridge_side *side);
+
+/* Sleep until the connection has something, it is time to stop, or timeout_ns passed. */
+void tribus_bridge_side_sleep(tribus_bridge_side *side, int64_t timeout_ns);
+
+/* Remember a process whose messages we send; and: is this one of them? */
+void tribus_bridge_origin_add(tribus_bridge *bridge, uint32_t origin);
+bool tribus_bridge_origin_is_ours(const tribus_bridge *bridge, uint32_t origin);
+
+/* Set of all types of a bus. */
+uint64_t tribus_bridge_types_of(uint32_t bus);
+
+#endif
