@@ -100,6 +100,28 @@ TRIBUS_MUST_CHECK tribus_status tribus_quant_cov_pairwise(tribus_quant_matrix re
                                                           uint32_t ddof, double *cov,
                                                           tribus_quant_why *why);
 
+/* RiskMetrics: cov = lambda cov + (1 - lambda) r r', no mean; call it for each new row.
+ * Returns TRIBUS_OK, TRIBUS_BAD_ARG (lambda outside (0, 1)) or TRIBUS_BAD_DATA; cov is then
+ * as before. */
+TRIBUS_MUST_CHECK tribus_status tribus_quant_cov_ewma_add(const double *r, uint32_t assets,
+                                                          double lambda, double *cov);
+
+typedef enum tribus_quant_target {
+    TRIBUS_QUANT_TARGET_IDENTITY =
+        0, /* Ledoit, Wolf (2004); scikit-learn, PyPortfolioOpt */
+    TRIBUS_QUANT_TARGET_CONSTANT_CORRELATION /* Ledoit, Wolf (2003), "Honey, I shrunk" */
+} tribus_quant_target;
+
+/* Shrunk covariance: (1 - s) S + s F with the optimal s of the papers; S divides by rows.
+ * scratch: tribus_quant_cov_shrunk_scratch() doubles. shrinkage: s out, may be NULL.
+ * Positive definite for s > 0, also with more assets than rows. Returns as _cov_sample. */
+size_t tribus_quant_cov_shrunk_scratch(uint32_t rows, uint32_t cols);
+TRIBUS_MUST_CHECK tribus_status tribus_quant_cov_shrunk(tribus_quant_matrix returns,
+                                                        tribus_quant_target target,
+                                                        double *cov, double *scratch,
+                                                        double *shrinkage,
+                                                        tribus_quant_why *why);
+
 /* Lower factor L with L L' = a, in place; the upper triangle becomes zero.
  * tolerance 0: a must be positive definite (LAPACK dpotrf). tolerance > 0: a may be
  * singular, as with more assets than days; a pivot below tolerance * max(diagonal) makes a

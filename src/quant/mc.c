@@ -147,13 +147,11 @@ tribus_status tribus_quant_mc_risk(const tribus_quant_mc_cfg *cfg, const float *
     return st;
 }
 
-tribus_status tribus_quant_mc_scenarios(const tribus_quant_mc_cfg *cfg, const float *mean,
-                                        const float *chol, float *out)
+/* Correlated draws of mean 0, paths x assets. */
+static void draw(const tribus_quant_mc_cfg *cfg, const float *chol, float *out)
 {
-    const size_t n = cfg == NULL ? 0 : cfg->assets;
+    const size_t n = cfg->assets;
 
-    if (cfg_is_bad(cfg) || mean == NULL || chol == NULL || out == NULL)
-        return TRIBUS_BAD_ARG;
     for (size_t p = 0; p < cfg->paths; p++) {
         const uint64_t path = cfg->first_path + p;
         const float scale = tribus_mc_scale((float)cfg->nu, path, cfg->seed);
@@ -168,8 +166,41 @@ tribus_status tribus_quant_mc_scenarios(const tribus_quant_mc_cfg *cfg, const fl
     /* R = Z L', in place. */
     cblas_strmm(CblasRowMajor, CblasRight, CblasLower, CblasTrans, CblasNonUnit,
                 (int)cfg->paths, (int)n, 1.0f, chol, (int)n, out, (int)n);
+}
+
+tribus_status tribus_quant_mc_scenarios(const tribus_quant_mc_cfg *cfg, const float *mean,
+                                        const float *chol, float *out)
+{
+    const size_t n = cfg == NULL ? 0 : cfg->assets;
+
+    if (cfg_is_bad(cfg) || mean == NULL || chol == NULL || out == NULL)
+        return TRIBUS_BAD_ARG;
+    draw(cfg, chol, out);
     for (size_t p = 0; p < cfg->paths; p++)
         for (size_t i = 0; i < n; i++)
             out[p * n + i] += mean[i];
+    return TRIBUS_OK;
+}
+
+tribus_status tribus_quant_mc_copula(const tribus_quant_mc_cfg *cfg, const float *chol,
+                                     tribus_quant_matrix sorted, float *out)
+{
+    const size_t n = cfg == NULL ? 0 : cfg->assets;
+    double unscale;
+
+    if (cfg_is_bad(cfg) || chol == NULL || out == NULL || sorted.at == NULL ||
+        sorted.rows != n || sorted.cols == 0)
+        return TRIBUS_BAD_ARG;
+    draw(cfg, chol, out);
+    /* draw() keeps the variance at 1; a t copula is defined on the plain t. */
+    unscale = cfg->nu > 0.0 ? sqrt(cfg->nu / (cfg->nu - 2.0)) : 1.0;
+    for (size_t k = 0; k < cfg->paths * n; k++) {
+        const double x = (double)out[k] * unscale;
+        const double u = cfg->nu > 0.0 ? tribus_quant_student_cdf(x, cfg->nu)
+                                       : tribus_quant_normal_cdf(x);
+
+        out[k] = (float)tribus_quant_quantile_sorted(&sorted.at[k % n * sorted.cols],
+                                                     sorted.cols, u, TRIBUS_QUANT_TYPE7);
+    }
     return TRIBUS_OK;
 }
