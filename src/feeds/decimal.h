@@ -13,4 +13,8 @@
  * not fit 63 bits or it is finer than `places`. */
 const char *tribus_decimal_read(const char *p, const char *end, int places, int64_t *out);
 
+/* The same, but digits past `places` are rounded to the nearest, halves away from zero: for
+ * files whose numbers once went through a double (43002.632812672004 seconds). */
+const char *tribus_decimal_round(const char *p, const char *end, int places, int64_t *out);
+
 #endif
