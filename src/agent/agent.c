@@ -1,0 +1,257 @@
+/* agent.c -- see tribus/agent.h: the loop, its start and its end. */
+#include "agent/agent.h"
+#include "base/clock.h"
+#include "base/error.h"
+#include "base/log.h"
+#include "base/os.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#define EVENTS_A_ROUND   64
+#define OBJECTS_DEFAULT  1024u
+#define REQUESTS_DEFAULT 20000u
+
+/* ---- watching ---- */
+
+tribus_status tribus_agent_watch(tribus_agent *agent, tribus_source *source, int fd,
+                                 uint32_t events)
+{
+    struct epoll_event e = {.events = events, .data = {.ptr = source}};
+
+    if (epoll_ctl(agent->epoll_fd, EPOLL_CTL_ADD, fd, &e) != 0)
+        return tribus_error_set(TRIBUS_SYSTEM, "watch a descriptor");
+    source->fd = fd;
+    return TRIBUS_OK;
+}
+
+void tribus_agent_watch_change(tribus_agent *agent, tribus_source *source, uint32_t events)
+{
+    struct epoll_event e = {.events = events, .data = {.ptr = source}};
+
+    if (source->fd >= 0)
+        (void)epoll_ctl(agent->epoll_fd, EPOLL_CTL_MOD, source->fd, &e);
+}
+
+void tribus_agent_unwatch(tribus_agent *agent, tribus_source *source)
+{
+    if (source->fd < 0)
+        return;
+    (void)epoll_ctl(agent->epoll_fd, EPOLL_CTL_DEL, source->fd, NULL);
+    (void)close(source->fd);
+    source->fd = -1;
+}
+
+/* ---- the loop ---- */
+
+static void asked_to_stop(tribus_agent *agent, void *owner, uint32_t events)
+{
+    (void)owner;
+    (void)events;
+    agent->stopping = true;
+}
+
+static int wait_ms(int64_t next_ns, int64_t now_ns)
+{
+    if (next_ns == INT64_MAX)
+        return -1;
+    if (next_ns <= now_ns)
+        return 0;
+    /* Rounded up: waking before the time would only make us wait again. */
+    return (int)((next_ns - now_ns) / 1000000 % 60000 + 1);
+}
+
+static void serve(tribus_agent *agent)
+{
+    struct epoll_event events[EVENTS_A_ROUND];
+    int64_t next_ns = 0;
+
+    while (!agent->stopping) {
+        const int n = epoll_wait(agent->epoll_fd, events, EVENTS_A_ROUND,
+                                 wait_ms(next_ns, tribus_now_ns()));
+
+        for (int i = 0; i < n; i++) {
+            const tribus_source *source = events[i].data.ptr;
+
+            source->ready(agent, source->owner, events[i].events);
+        }
+        next_ns = tribus_clients_tick(agent, tribus_now_ns());
+        tribus_clients_sweep(agent);
+        if (agent->changed) {
+            agent->changed = false;
+            tribus_registry_announce(agent->registry, agent->bell);
+        }
+    }
+}
+
+/* ---- start and end ---- */
+
+static void set_defaults(tribus_agent_cfg *cfg)
+{
+    const char *where;
+
+    if (cfg->memory_limit_bytes == 0)
+        cfg->memory_limit_bytes = tribus_os_memory_left(&where) / 2u;
+    if (cfg->objects_per_participant == 0)
+        cfg->objects_per_participant = OBJECTS_DEFAULT;
+    if (cfg->requests_per_s == 0)
+        cfg->requests_per_s = REQUESTS_DEFAULT;
+}
+
+static void destroy(tribus_agent *agent)
+{
+    if (agent == NULL)
+        return;
+    /* The socket first: who waits for our end may start another agent at once. */
+    tribus_endpoint_close(&agent->endpoint);
+    if (agent->epoll_fd >= 0)
+        tribus_clients_close_all(agent);
+    if (agent->registry != NULL && agent->bell != NULL)
+        tribus_registry_announce(agent->registry, agent->bell);
+    tribus_table_close(agent);
+    if (agent->wake.fd >= 0)
+        (void)close(agent->wake.fd);
+    if (agent->epoll_fd >= 0)
+        (void)close(agent->epoll_fd);
+    if (agent->spare_fd >= 0)
+        (void)close(agent->spare_fd);
+    /* The children's and servers' lists belong to the caller; these strings are ours. */
+    free((void *)(uintptr_t)agent->cfg.memory_dir);
+    free(agent);
+}
+
+static tribus_status watch_all(tribus_agent *agent)
+{
+    const int wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    tribus_status st;
+
+    if (wake < 0)
+        return tribus_error_set(TRIBUS_SYSTEM, "eventfd");
+    agent->wake.fd = wake;
+    st = tribus_agent_watch(agent, &agent->wake, wake, EPOLLIN);
+    if (st == TRIBUS_OK && agent->cfg.stop_fd > 0)
+        st = tribus_agent_watch(agent, &agent->signal, agent->cfg.stop_fd, EPOLLIN);
+    if (st == TRIBUS_OK)
+        st =
+            tribus_agent_watch(agent, &agent->listener, agent->endpoint.listen_fd, EPOLLIN);
+    return st;
+}
+
+static tribus_status create(const tribus_agent_cfg *cfg, tribus_agent **out)
+{
+    tribus_agent *agent = calloc(1, sizeof(*agent));
+    tribus_status st;
+
+    if (agent == NULL)
+        return tribus_error_set(TRIBUS_NO_MEMORY, "agent: %zu bytes", sizeof(*agent));
+    agent->cfg = *cfg;
+    agent->cfg.socket_path = NULL;
+    agent->cfg.memory_dir = NULL;
+    set_defaults(&agent->cfg);
+    agent->endpoint.lock_fd = agent->endpoint.listen_fd = -1;
+    agent->registry_fd = agent->bell_fd = -1;
+    agent->listener = (tribus_source){.ready = tribus_clients_accept, .fd = -1};
+    agent->wake = (tribus_source){.ready = asked_to_stop, .fd = -1};
+    agent->signal = (tribus_source){.ready = asked_to_stop, .fd = -1};
+    agent->started_ns = tribus_now_ns();
+    agent->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    agent->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+    st = agent->epoll_fd < 0 ? tribus_error_set(TRIBUS_SYSTEM, "epoll") : TRIBUS_OK;
+    if (st == TRIBUS_OK && cfg->memory_dir != NULL) {
+        agent->cfg.memory_dir = strdup(cfg->memory_dir);
+        if (agent->cfg.memory_dir == NULL)
+            st = tribus_error_set(TRIBUS_NO_MEMORY, "agent");
+    }
+    if (st == TRIBUS_OK)
+        st = tribus_endpoint_open(&agent->endpoint, cfg->socket_path);
+    if (st == TRIBUS_OK)
+        st = tribus_table_open(agent);
+    if (st == TRIBUS_OK)
+        st = watch_all(agent);
+    if (st != TRIBUS_OK) {
+        tribus_error_add("agent");
+        destroy(agent);
+        return st;
+    }
+    *out = agent;
+    return TRIBUS_OK;
+}
+
+static void *thread_main(void *context)
+{
+    serve(context);
+    return NULL;
+}
+
+tribus_status tribus_agent_start(const tribus_agent_cfg *cfg, tribus_agent **out)
+{
+    tribus_agent *agent = NULL;
+    tribus_status st = create(cfg, &agent);
+    sigset_t all, before;
+    pthread_t thread;
+    int err;
+
+    if (st != TRIBUS_OK)
+        return st;
+    /* Signals belong to the program's own threads. */
+    (void)sigfillset(&all);
+    (void)pthread_sigmask(SIG_SETMASK, &all, &before);
+    err = pthread_create(&thread, NULL, thread_main, agent);
+    (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
+    if (err != 0) {
+        errno = err;
+        st = tribus_error_set(TRIBUS_SYSTEM, "agent: thread");
+        destroy(agent);
+        return st;
+    }
+    agent->thread = thread;
+    *out = agent;
+    return TRIBUS_OK;
+}
+
+void tribus_agent_stop(tribus_agent *agent)
+{
+    const uint64_t one = 1;
+
+    if (agent == NULL)
+        return;
+    if (write(agent->wake.fd, &one, sizeof(one)) != (ssize_t)sizeof(one))
+        return; /* an eventfd that holds 0 or 1 takes another 1, always */
+    (void)pthread_join(agent->thread, NULL);
+    destroy(agent);
+}
+
+tribus_status tribus_agent_run(const tribus_agent_cfg *cfg)
+{
+    tribus_agent *agent = NULL;
+    const tribus_status st = create(cfg, &agent);
+
+    if (st != TRIBUS_OK)
+        return st;
+    serve(agent);
+    destroy(agent);
+    return TRIBUS_OK;
+}
+
+const char *tribus_agent_socket(const tribus_agent *agent)
+{
+    return agent->endpoint.path;
+}
+
+void tribus_agent_fill_status(tribus_agent *agent, tribus_agent_status *out)
+{
+    *out = agent->status;
+    (void)snprintf(out->release, sizeof(out->release), "%s", TRIBUS_RELEASE);
+    out->pid = (int32_t)getpid();
+    out->memory_limit_bytes = agent->cfg.memory_limit_bytes;
+    out->resident_bytes = tribus_os_resident_bytes(0);
+    out->uptime_ns = tribus_now_ns() - agent->started_ns;
+}

@@ -1,0 +1,150 @@
+/* agent.h -- what the files of the agent share. One thread runs all of it.
+ *
+ * agent.c      the loop, start and stop        endpoint.c   folder, lock, socket
+ * clients.c    connections and requests        table.c      participants and objects
+ */
+#ifndef TRIBUS_AGENT_AGENT_H
+#define TRIBUS_AGENT_AGENT_H
+
+#include "tribus/agent.h"
+#include "fabric/agent_protocol.h"
+#include "fabric/registry.h"
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <sys/types.h>
+#include <sys/un.h>
+
+#define TRIBUS_AGENT_CLIENTS_MAX 1152u /* participants, and tools that only ask */
+#define TRIBUS_AGENT_HELLO_NS    INT64_C(2000000000)
+
+typedef struct tribus_client tribus_client;
+
+/* Something that epoll watches. The loop calls ready(); owner is what it belongs to. */
+typedef struct tribus_source {
+    void (*ready)(tribus_agent *agent, void *owner, uint32_t events);
+    void *owner;
+    int fd; /* -1: not watched */
+} tribus_source;
+
+struct tribus_client {
+    tribus_source sock;
+    tribus_source process; /* pidfd */
+    pid_t pid;
+    uid_t uid;
+    uint32_t number; /* participant, 0 before HELLO */
+    bool said_bye;
+    bool closed; /* freed after this round of the loop */
+    bool throttled;
+    double tokens;
+    int64_t tokens_at_ns;
+    int64_t connected_ns;
+    tribus_client *next;
+};
+
+typedef struct tribus_agent_participant {
+    tribus_participant row; /* number 0: free */
+    tribus_client *client;  /* NULL: dead */
+    uint32_t epoch;         /* last one given out under this number */
+    uint32_t objects;
+    uint64_t died; /* order of deaths: the oldest dead row is used first */
+} tribus_agent_participant;
+
+typedef struct tribus_agent_object {
+    tribus_object row; /* number 0: free */
+    int fd;
+} tribus_agent_object;
+
+typedef struct tribus_endpoint {
+    char path[sizeof(((struct sockaddr_un *)0)->sun_path)];
+    char folder[sizeof(((struct sockaddr_un *)0)->sun_path)];
+    char lock_path[sizeof(((struct sockaddr_un *)0)->sun_path) + 8];
+    int lock_fd;
+    int listen_fd;
+    bool bound; /* the socket file is ours to remove */
+} tribus_endpoint;
+
+struct tribus_agent {
+    tribus_agent_cfg cfg; /* pointers in it are our copies or NULL */
+    tribus_endpoint endpoint;
+    int epoll_fd;
+    tribus_source listener;
+    tribus_source wake;   /* eventfd: stop from another thread */
+    tribus_source signal; /* cfg.stop_fd */
+    bool stopping;
+    pthread_t thread;
+
+    tribus_client *clients;
+    uint32_t client_count;
+    int spare_fd; /* given up for a moment to refuse a client when descriptors run out */
+
+    tribus_registry_shm *registry;
+    tribus_doorbell_shm *bell;
+    int registry_fd;
+    int bell_fd;
+    bool changed; /* announce at the end of the round */
+    uint64_t next_generation;
+    uint32_t first_epoch;
+    uint64_t next_died;
+    tribus_agent_participant participants[TRIBUS_REGISTRY_PARTICIPANTS];
+    tribus_agent_object objects[TRIBUS_REGISTRY_OBJECTS];
+    tribus_agent_status status; /* the counting fields are kept here */
+    int64_t started_ns;
+};
+
+/* ---- agent.c ---- */
+
+/* Watch fd for events; source->fd is set. Returns TRIBUS_OK or TRIBUS_SYSTEM. */
+TRIBUS_MUST_CHECK tribus_status tribus_agent_watch(tribus_agent *agent,
+                                                   tribus_source *source, int fd,
+                                                   uint32_t events);
+void tribus_agent_watch_change(tribus_agent *agent, tribus_source *source, uint32_t events);
+/* Stop watching and close. */
+void tribus_agent_unwatch(tribus_agent *agent, tribus_source *source);
+
+/* Fill in everything that tribus_agent_get_status() reports. */
+void tribus_agent_fill_status(tribus_agent *agent, tribus_agent_status *out);
+
+/* ---- endpoint.c ---- */
+
+/* Make the folder if it is the standard one and check whose it is, take the lock, remove a
+ * dead agent's socket, listen. e is filled with what has to be closed also when it fails. */
+TRIBUS_MUST_CHECK tribus_status tribus_endpoint_open(tribus_endpoint *e, const char *path);
+/* Remove socket and lock file. */
+void tribus_endpoint_close(tribus_endpoint *e);
+
+/* ---- clients.c ---- */
+
+void tribus_clients_accept(tribus_agent *agent, void *owner, uint32_t events);
+/* Refill the throttled, cut off who never said hello. Returns when to call again
+ * (tribus_now_ns()), INT64_MAX: when something happens. */
+int64_t tribus_clients_tick(tribus_agent *agent, int64_t now_ns);
+/* Free who was closed in this round. */
+void tribus_clients_sweep(tribus_agent *agent);
+void tribus_clients_close_all(tribus_agent *agent);
+
+/* ---- table.c ---- */
+
+TRIBUS_MUST_CHECK tribus_status tribus_table_open(tribus_agent *agent);
+void tribus_table_close(tribus_agent *agent);
+
+/* A client says who it is. Returns TRIBUS_OK (client->number is set), TRIBUS_EXISTS,
+ * TRIBUS_FULL (all numbers live), TRIBUS_BAD_ARG. */
+TRIBUS_MUST_CHECK tribus_status tribus_table_join(tribus_agent *agent,
+                                                  tribus_client *client,
+                                                  const tribus_agent_request *request);
+/* The client is gone: its row and objects follow. */
+void tribus_table_leave(tribus_agent *agent, tribus_client *client);
+
+TRIBUS_MUST_CHECK tribus_status tribus_table_create(tribus_agent *agent,
+                                                    const tribus_client *client,
+                                                    const tribus_agent_request *request,
+                                                    tribus_agent_object **out);
+TRIBUS_MUST_CHECK tribus_status tribus_table_find(tribus_agent *agent,
+                                                  const char name[TRIBUS_NAME_BYTES],
+                                                  tribus_agent_object **out);
+TRIBUS_MUST_CHECK tribus_status tribus_table_remove(tribus_agent *agent,
+                                                    const tribus_client *client,
+                                                    uint32_t number, uint64_t generation);
+
+#endif

@@ -1,0 +1,448 @@
+/* session.c -- see session.h.
+ *
+ * Opening: connect, say who we are, get two descriptors: the registry (mapped read-only)
+ * and the page with the doorbell. Everything that asks for memory is one request and one
+ * reply; everything that only looks reads the registry and enters no kernel.
+ */
+#include "tribus/session.h"
+#include "base/error.h"
+#include "base/os.h"
+#include "fabric/agent_call.h"
+#include "fabric/registry.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define TIMEOUT_NS INT64_C(2000000000)
+/* The agent touches every page of a new object before it answers: 1 GiB takes 0.6 s. */
+#define NS_PER_BYTE_CREATED 16
+
+typedef struct mapped {
+    tribus_object object;
+    void *mem;
+    int writable;
+    int created; /* by us */
+    int fd;      /* kept for objects we created, -1 for others */
+} mapped;
+
+struct tribus_session {
+    tribus_agent_channel channel;
+    int64_t timeout_ns;
+    uint32_t number;
+    uint32_t epoch;
+    tribus_registry_shm *registry; /* mapped read-only */
+    tribus_doorbell_shm *bell;
+    mapped *objects;
+    uint32_t object_count;
+    uint32_t object_room;
+    char name[TRIBUS_NAME_BYTES];
+    char role[TRIBUS_AGENT_ROLE_BYTES];
+};
+
+tribus_status tribus_session_socket_path(char *buf, size_t bytes)
+{
+    const char *given = getenv("TRIBUS_SOCKET");
+    const char *runtime = getenv("XDG_RUNTIME_DIR");
+    const unsigned long uid = (unsigned long)getuid();
+    char folder[64];
+    struct stat s;
+    int n;
+
+    (void)snprintf(folder, sizeof(folder), "/run/user/%lu", uid);
+    if (given != NULL && given[0] != '\0')
+        n = snprintf(buf, bytes, "%s", given);
+    else if (runtime != NULL && runtime[0] == '/')
+        n = snprintf(buf, bytes, "%s/tribus/agent.sock", runtime);
+    else if (stat(folder, &s) == 0 && S_ISDIR(s.st_mode))
+        n = snprintf(buf, bytes, "%s/tribus/agent.sock", folder);
+    else
+        n = snprintf(buf, bytes, "/tmp/tribus-%lu/agent.sock", uid);
+    if (n < 0 || (size_t)n >= bytes)
+        return tribus_error_set(TRIBUS_BAD_ARG, "socket path: %d characters, at most %zu",
+                                n, bytes - 1);
+    return TRIBUS_OK;
+}
+
+/* ---- opening ---- */
+
+static tribus_status map_registry(tribus_session *s, const tribus_agent_reply *reply,
+                                  const int *fds)
+{
+    void *registry = NULL, *bell = NULL;
+    tribus_status st;
+
+    if (reply->fd_count != 2 ||
+        reply->body.welcome.registry_bytes != TRIBUS_REGISTRY_BYTES ||
+        reply->body.welcome.number == 0 ||
+        reply->body.welcome.number >= TRIBUS_REGISTRY_PARTICIPANTS)
+        return tribus_error_set(TRIBUS_CORRUPT, "the agent's welcome makes no sense");
+    st = tribus_os_map(fds[0], TRIBUS_REGISTRY_BYTES, false, true, &registry);
+    if (st == TRIBUS_OK)
+        st = tribus_registry_check(registry, TRIBUS_REGISTRY_BYTES);
+    if (st == TRIBUS_OK)
+        st = tribus_os_map(fds[1], TRIBUS_BELL_FILE_BYTES, true, true, &bell);
+    if (st != TRIBUS_OK) {
+        tribus_os_unmap(registry, TRIBUS_REGISTRY_BYTES);
+        return st;
+    }
+    s->registry = registry;
+    s->bell = bell;
+    s->number = reply->body.welcome.number;
+    s->epoch = reply->body.welcome.epoch;
+    return TRIBUS_OK;
+}
+
+static tribus_status hello(tribus_session *s)
+{
+    tribus_agent_request request = tribus_agent_call_request(TRIBUS_AGENT_HELLO);
+    tribus_agent_reply reply;
+    int fds[TRIBUS_AGENT_CALL_FDS];
+    tribus_status st;
+
+    memcpy(request.name, s->name, sizeof(request.name));
+    memcpy(request.role, s->role, sizeof(request.role));
+    st = tribus_agent_call_wait(&s->channel, &request, -1, &reply, fds, s->timeout_ns);
+    if (st != TRIBUS_OK)
+        return st;
+    st = map_registry(s, &reply, fds);
+    for (uint32_t i = 0; i < reply.fd_count; i++)
+        (void)close(fds[i]);
+    return st;
+}
+
+/* Names made here are "<role>-<pid>", and "<role>-<pid>-2" for a second session. */
+static tribus_status hello_under_any_name(tribus_session *s)
+{
+    tribus_status st = TRIBUS_EXISTS;
+
+    for (int i = 1; i < 100 && st == TRIBUS_EXISTS; i++) {
+        memset(s->name, 0, sizeof(s->name));
+        if (i == 1)
+            (void)snprintf(s->name, sizeof(s->name), "%s-%ld", s->role, (long)getpid());
+        else
+            (void)snprintf(s->name, sizeof(s->name), "%s-%ld-%d", s->role, (long)getpid(),
+                           i);
+        st = hello(s);
+    }
+    return st;
+}
+
+static tribus_status copy_names(tribus_session *s, const tribus_session_cfg *cfg)
+{
+    const char *role = cfg->role != NULL ? cfg->role : "tool";
+
+    if (role[0] == '\0' || strlen(role) >= sizeof(s->role))
+        return tribus_error_set(TRIBUS_BAD_ARG,
+                                "session role \"%s\": 1 to %zu characters allowed", role,
+                                sizeof(s->role) - 1);
+    (void)snprintf(s->role, sizeof(s->role), "%s", role);
+    if (cfg->name == NULL)
+        return TRIBUS_OK;
+    if (strlen(cfg->name) < sizeof(s->name))
+        (void)snprintf(s->name, sizeof(s->name), "%s", cfg->name);
+    if (!tribus_registry_name_is_good(s->name))
+        return tribus_error_set(TRIBUS_BAD_ARG,
+                                "session name \"%.80s\": 1 to %u of a-z 0-9 . _ - /",
+                                cfg->name, TRIBUS_NAME_BYTES - 1u);
+    return TRIBUS_OK;
+}
+
+tribus_status tribus_session_open(const tribus_session_cfg *cfg, tribus_session **out)
+{
+    tribus_session *s = calloc(1, sizeof(*s));
+    tribus_status st;
+
+    if (s == NULL)
+        return tribus_error_set(TRIBUS_NO_MEMORY, "open session: %zu bytes", sizeof(*s));
+    s->channel.sock = -1;
+    s->timeout_ns = cfg->timeout_ns > 0 ? cfg->timeout_ns : TIMEOUT_NS;
+    st = copy_names(s, cfg);
+    if (st == TRIBUS_OK)
+        st = tribus_agent_call_connect(&s->channel, cfg->socket_path, s->timeout_ns);
+    if (st == TRIBUS_OK)
+        st = cfg->name != NULL ? hello(s) : hello_under_any_name(s);
+    if (st != TRIBUS_OK) {
+        tribus_error_add("open session");
+        tribus_session_close(s);
+        return st;
+    }
+    *out = s;
+    return TRIBUS_OK;
+}
+
+static void unmap(mapped *m)
+{
+    tribus_os_unmap(m->mem, (size_t)m->object.bytes);
+    if (m->fd >= 0)
+        (void)close(m->fd);
+}
+
+void tribus_session_close(tribus_session *s)
+{
+    if (s == NULL)
+        return;
+    if (s->number != 0 && s->channel.sock >= 0) {
+        tribus_agent_request bye = tribus_agent_call_request(TRIBUS_AGENT_BYE);
+
+        tribus_agent_call_tell(&s->channel, &bye);
+    }
+    for (uint32_t i = 0; i < s->object_count; i++)
+        unmap(&s->objects[i]);
+    free(s->objects);
+    tribus_agent_call_close(&s->channel);
+    tribus_os_unmap(s->registry, TRIBUS_REGISTRY_BYTES);
+    tribus_os_unmap(s->bell, TRIBUS_BELL_FILE_BYTES);
+    free(s);
+}
+
+uint32_t tribus_session_participant(const tribus_session *s)
+{
+    return s->number;
+}
+
+/* ---- objects ---- */
+
+static mapped *find(tribus_session *s, uint32_t number, uint64_t generation)
+{
+    for (uint32_t i = 0; i < s->object_count; i++)
+        if (s->objects[i].object.number == number &&
+            s->objects[i].object.generation == generation)
+            return &s->objects[i];
+    return NULL;
+}
+
+static tribus_status room_for_one(tribus_session *s)
+{
+    const uint32_t room = s->object_room == 0 ? 16u : s->object_room * 2u;
+    mapped *more;
+
+    if (s->object_count < s->object_room)
+        return TRIBUS_OK;
+    more = realloc(s->objects, room * sizeof(*more));
+    if (more == NULL)
+        return tribus_error_set(TRIBUS_NO_MEMORY, "list of %u objects", room);
+    s->objects = more;
+    s->object_room = room;
+    return TRIBUS_OK;
+}
+
+static tribus_status named_request(tribus_agent_request *request, const char *name)
+{
+    if (strlen(name) < sizeof(request->name))
+        (void)snprintf(request->name, sizeof(request->name), "%s", name);
+    if (!tribus_registry_name_is_good(request->name))
+        return tribus_error_set(TRIBUS_BAD_ARG,
+                                "object name \"%.80s\": 1 to %u of a-z 0-9 . _ - /", name,
+                                TRIBUS_NAME_BYTES - 1u);
+    return TRIBUS_OK;
+}
+
+static tribus_status check_object(const tribus_agent_reply *reply, const char *name)
+{
+    const tribus_object *o = &reply->body.object;
+
+    if (reply->fd_count != 1 || o->number == 0 || o->number >= TRIBUS_REGISTRY_OBJECTS ||
+        o->bytes == 0 || o->bytes > (uint64_t)INT64_MAX ||
+        !tribus_registry_name_is_good(o->name) || strcmp(o->name, name) != 0)
+        return tribus_error_set(TRIBUS_CORRUPT,
+                                "the agent's answer about %s makes no sense", name);
+    return TRIBUS_OK;
+}
+
+/* Put a descriptor that we opened read-only before at the same address, writable now. */
+static tribus_status map_again_writable(mapped *m, int fd)
+{
+    struct stat size;
+
+    if (fstat(fd, &size) != 0 || (uint64_t)size.st_size < m->object.bytes)
+        return tribus_error_set(TRIBUS_CORRUPT, "%s is smaller than announced",
+                                m->object.name);
+    if (mmap(m->mem, (size_t)m->object.bytes, PROT_READ | PROT_WRITE,
+             MAP_SHARED | MAP_FIXED | MAP_POPULATE, fd, 0) == MAP_FAILED)
+        return tribus_error_set(TRIBUS_SYSTEM, "map %s writable", m->object.name);
+    m->writable = 1;
+    return TRIBUS_OK;
+}
+
+/* Map what the agent sent and remember it. Takes fd. */
+static tribus_status keep(tribus_session *s, const tribus_agent_reply *reply, int fd,
+                          int writable, mapped **out)
+{
+    const tribus_object *o = &reply->body.object;
+    mapped *m = find(s, o->number, o->generation);
+    tribus_status st = TRIBUS_OK;
+
+    if (m != NULL) {
+        if (writable && !m->writable)
+            st = map_again_writable(m, fd);
+        (void)close(fd);
+        *out = m;
+        return st;
+    }
+    st = room_for_one(s);
+    if (st == TRIBUS_OK) {
+        m = &s->objects[s->object_count];
+        *m = (mapped){.object = *o, .writable = writable, .fd = -1};
+        st = tribus_os_map(fd, (size_t)o->bytes, writable != 0, true, &m->mem);
+    }
+    if (st != TRIBUS_OK) {
+        (void)close(fd);
+        return st;
+    }
+    s->object_count++;
+    m->created = reply->head.type == TRIBUS_AGENT_CREATE;
+    if (m->created)
+        m->fd = fd;
+    else
+        (void)close(fd);
+    *out = m;
+    return TRIBUS_OK;
+}
+
+static tribus_status ask_for_object(tribus_session *s, tribus_agent_request *request,
+                                    const char *name, tribus_object *out, void **mem)
+{
+    const int writable = (request->flags & TRIBUS_AGENT_FLAG_WRITABLE) != 0;
+    const int64_t timeout_ns =
+        s->timeout_ns + (int64_t)(request->bytes / 16u) * NS_PER_BYTE_CREATED / 16;
+    tribus_agent_reply reply;
+    mapped *m = NULL;
+    int fds[TRIBUS_AGENT_CALL_FDS];
+    tribus_status st;
+
+    st = tribus_agent_call_wait(&s->channel, request, -1, &reply, fds, timeout_ns);
+    if (st != TRIBUS_OK)
+        return st;
+    st = check_object(&reply, name);
+    if (st != TRIBUS_OK) {
+        for (uint32_t i = 0; i < reply.fd_count; i++)
+            (void)close(fds[i]);
+        return st;
+    }
+    st = keep(s, &reply, fds[0], writable, &m);
+    if (st != TRIBUS_OK) {
+        if (reply.head.type == TRIBUS_AGENT_CREATE) { /* nobody would ever use it */
+            tribus_agent_request remove = tribus_agent_call_request(TRIBUS_AGENT_REMOVE);
+
+            remove.number = reply.body.object.number;
+            remove.generation = reply.body.object.generation;
+            tribus_agent_call_tell(&s->channel, &remove);
+        }
+        return st;
+    }
+    if (out != NULL)
+        *out = m->object;
+    *mem = m->mem;
+    return TRIBUS_OK;
+}
+
+tribus_status tribus_session_create_object(tribus_session *s, const char *name,
+                                           tribus_object_kind kind, size_t bytes, int stays,
+                                           tribus_object *out, void **mem)
+{
+    tribus_agent_request request = tribus_agent_call_request(TRIBUS_AGENT_CREATE);
+    tribus_status st = named_request(&request, name);
+
+    if (st == TRIBUS_OK && (bytes == 0 || bytes > (size_t)INT64_MAX / 2u))
+        st = tribus_error_set(TRIBUS_BAD_ARG, "%zu bytes", bytes);
+    request.kind = (uint32_t)kind;
+    request.bytes = bytes;
+    request.flags =
+        TRIBUS_AGENT_FLAG_WRITABLE | (stays != 0 ? TRIBUS_AGENT_FLAG_STAYS : 0u);
+    if (st == TRIBUS_OK)
+        st = ask_for_object(s, &request, name, out, mem);
+    if (st != TRIBUS_OK)
+        tribus_error_add("create %.63s", name);
+    return st;
+}
+
+/* Whether the object we have under this name is still the one in the registry. */
+static mapped *still_there(tribus_session *s, const char *name, int writable)
+{
+    for (uint32_t i = 0; i < s->object_count; i++) {
+        mapped *m = &s->objects[i];
+        tribus_object now;
+
+        if (strcmp(m->object.name, name) != 0 || (writable != 0 && m->writable == 0))
+            continue;
+        if (tribus_registry_object(s->registry, m->object.number, &now) == TRIBUS_OK &&
+            now.generation == m->object.generation)
+            return m;
+    }
+    return NULL;
+}
+
+tribus_status tribus_session_open_object(tribus_session *s, const char *name, int writable,
+                                         tribus_object *out, void **mem)
+{
+    tribus_agent_request request = tribus_agent_call_request(TRIBUS_AGENT_OPEN);
+    const mapped *m = still_there(s, name, writable);
+    tribus_status st;
+
+    if (m != NULL) {
+        if (out != NULL)
+            *out = m->object;
+        *mem = m->mem;
+        return TRIBUS_OK;
+    }
+    st = named_request(&request, name);
+    request.flags = writable != 0 ? TRIBUS_AGENT_FLAG_WRITABLE : 0u;
+    if (st == TRIBUS_OK)
+        st = ask_for_object(s, &request, name, out, mem);
+    if (st != TRIBUS_OK)
+        tribus_error_add("open %.63s", name);
+    return st;
+}
+
+void tribus_session_drop(tribus_session *s, const tribus_object *object, int remove)
+{
+    mapped *m = find(s, object->number, object->generation);
+
+    if (remove != 0) {
+        tribus_agent_request request = tribus_agent_call_request(TRIBUS_AGENT_REMOVE);
+        tribus_agent_reply reply;
+
+        request.number = object->number;
+        request.generation = object->generation;
+        if (tribus_agent_call_wait(&s->channel, &request, -1, &reply, NULL,
+                                   s->timeout_ns) != TRIBUS_OK)
+            tribus_error_clear(); /* gone already, or the agent is: both are what we want */
+    }
+    if (m == NULL)
+        return;
+    unmap(m);
+    *m = s->objects[--s->object_count];
+}
+
+/* ---- looking ---- */
+
+uint64_t tribus_session_revision(const tribus_session *s)
+{
+    return tribus_registry_revision(s->registry);
+}
+
+tribus_doorbell_shm *tribus_session_bell(const tribus_session *s)
+{
+    return s->bell;
+}
+
+tribus_status tribus_session_next_object(const tribus_session *s, uint32_t *cursor,
+                                         tribus_object *out)
+{
+    return tribus_registry_next_object(s->registry, cursor, out);
+}
+
+tribus_status tribus_session_next_participant(const tribus_session *s, uint32_t *cursor,
+                                              tribus_participant *out)
+{
+    return tribus_registry_next_participant(s->registry, cursor, out);
+}
+
+int tribus_session_alive(const tribus_session *s, uint32_t participant, uint32_t epoch)
+{
+    return tribus_registry_alive(s->registry, participant, epoch);
+}
