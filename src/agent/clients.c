@@ -45,8 +45,13 @@ static void cut_off(tribus_agent *agent, tribus_client *c, const char *why)
 static void answer(tribus_agent *agent, tribus_client *c, tribus_agent_reply *reply,
                    const int *fds, uint32_t fd_count)
 {
+    tribus_status st;
+
     reply->fd_count = fd_count;
-    if (tribus_os_send(c->sock.fd, reply, sizeof(*reply), fds, fd_count) != TRIBUS_OK)
+    st = tribus_os_send(c->sock.fd, reply, sizeof(*reply), fds, fd_count);
+    if (st == TRIBUS_PEER_LOST)
+        c->closed = true; /* gone before it could be told */
+    else if (st != TRIBUS_OK)
         cut_off(agent, c, "it does not read its replies");
 }
 

@@ -444,6 +444,9 @@ static void a_flood_is_slowed_and_others_are_served(void)
     }
     CHECK(waitpid(pid, &done, 0) == pid && WIFEXITED(done) && WEXITSTATUS(done) == 0);
     OK(tribus_agent_get_status(fixture_path(), 10 * SECOND_NS, &status));
+    printf("flood: throttled %llu times, %llu cut off, %llu requests\n",
+           (unsigned long long)status.throttled, (unsigned long long)status.cut_off,
+           (unsigned long long)status.requests);
     CHECK(status.throttled > 0 && status.cut_off == 0);
     tribus_session_close(s);
     tribus_agent_stop(agent);
