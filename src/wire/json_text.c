@@ -8,10 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define MARK       "\"\\u0000"
-#define MARK_BYTES (sizeof(MARK) - 1)
-
-/* ---- marking numbers ---- */
+/* ---- replacing numbers ---- */
 
 static bool is_number_start(char c)
 {
@@ -26,74 +23,79 @@ static size_t number_end(const char *text, size_t n, size_t i)
     return i;
 }
 
-/* Index after the string that starts at i; false in *clean when it has a \u0000. */
-static size_t string_end(const char *text, size_t n, size_t i, bool *clean)
+/* Index after the string that starts at i. */
+static size_t string_end(const char *text, size_t n, size_t i)
 {
     i++;
-    while (i < n && text[i] != '"') {
-        if (text[i] != '\\') {
-            i++;
-            continue;
-        }
-        if (n - i >= 6u && memcmp(text + i, "\\u0000", 6) == 0)
-            *clean = false;
-        i += n - i >= 2u ? 2u : 1u;
-    }
+    while (i < n && text[i] != '"')
+        i += text[i] == '\\' && n - i >= 2u ? 2u : 1u;
     return i < n ? i + 1u : i;
 }
 
-static void append(char *out, size_t *at, const char *bytes, size_t n)
+/* Where the copy goes; NULL pointers only measure. */
+typedef struct copy {
+    char *text;
+    size_t bytes;
+    uint32_t *numbers;
+    uint32_t number_count;
+} copy;
+
+static void append(copy *c, const char *bytes, size_t n)
 {
-    if (out != NULL)
-        memcpy(out + *at, bytes, n);
-    *at += n;
+    if (c->text != NULL)
+        memcpy(c->text + c->bytes, bytes, n);
+    c->bytes += n;
 }
 
-/* Copy text with its numbers marked into out; NULL only measures. Returns the length, 0
- * when the text has a zero character. What is not a number by JSON's rules is left as it is
- * for jansson to refuse. */
-static size_t mark_numbers(const char *text, size_t n, char *out)
+static void append_number(copy *c, size_t start)
 {
-    size_t at = 0;
+    char digits[TRIBUS_WIRE_E9_BYTES];
+
+    if (c->numbers != NULL)
+        c->numbers[c->number_count] = (uint32_t)start;
+    append(c, digits, tribus_number_print_u64(c->number_count, digits));
+    c->number_count++;
+}
+
+/* Copy text with the n-th number replaced by n. What is not a number by JSON's rules is
+ * copied as it is, for jansson to refuse. */
+static void replace_numbers(const char *text, size_t n, copy *c)
+{
+    size_t plain = 0; /* start of what is not yet copied */
     size_t i = 0;
 
     while (i < n) {
         const size_t start = i;
         tribus_number ignored;
-        bool clean = true;
 
         if (text[i] == '"') {
-            i = string_end(text, n, i, &clean);
-            if (!clean)
-                return 0;
+            i = string_end(text, n, i);
         } else if (is_number_start(text[i])) {
             i = number_end(text, n, i);
             if (tribus_number_read(text + start, i - start, 0, &ignored)) {
-                append(out, &at, MARK, MARK_BYTES);
-                append(out, &at, text + start, i - start);
-                append(out, &at, "\"", 1);
-                continue;
+                append(c, text + plain, start - plain);
+                append_number(c, start);
+                plain = i;
             }
         } else {
             i++;
         }
-        append(out, &at, text + start, i - start);
     }
-    return at;
+    append(c, text + plain, n - plain);
 }
 
 /* ---- parsing ---- */
 
-/* Say what is wrong in terms of the text that was given, not of the marked one. */
-static tribus_status malformed(const char *text, size_t n, const json_error_t *marked)
+/* Say what is wrong in terms of the text that was given, not of the copy. */
+static tribus_status malformed(const char *text, size_t n, const json_error_t *of_copy)
 {
-    json_error_t e = *marked;
+    json_error_t e = *of_copy;
     char why[100];
     json_t *again = json_loadb(text, n, JSON_REJECT_DUPLICATES, &e);
 
     if (again != NULL) {
         json_decref(again);
-        e = *marked;
+        e = *of_copy;
     }
     tribus_utf8_show(e.text, strlen(e.text), why, sizeof(why));
     return tribus_error_set(TRIBUS_BAD_DATA,
@@ -101,57 +103,65 @@ static tribus_status malformed(const char *text, size_t n, const json_error_t *m
                             e.column, e.position, why);
 }
 
-tribus_status tribus_json_text_parse(const char *text, size_t n, json_t **out)
+tribus_status tribus_json_text_parse(const char *text, size_t n, tribus_json_text *out)
 {
-    const size_t length = mark_numbers(text, n, NULL);
+    copy c = {NULL, 0, NULL, 0};
     json_error_t e = {0};
-    char *marked;
     json_t *root;
 
-    if (length == 0u) {
-        /* Empty, or with a zero character: jansson says which, and where. */
-        root = json_loadb(text, n, JSON_REJECT_DUPLICATES, &e);
-        json_decref(root);
-        return malformed(text, n, &e);
+    replace_numbers(text, n, &c);
+    /* One byte more each, so that an empty one is not NULL. */
+    c.numbers = malloc(c.number_count * sizeof(*c.numbers) + 1u);
+    c.text = malloc(c.bytes + 1u);
+    if (c.numbers == NULL || c.text == NULL) {
+        free(c.numbers);
+        free(c.text);
+        return tribus_error_set(TRIBUS_NO_MEMORY, "parse JSON: %zu bytes", c.bytes);
     }
-    marked = malloc(length);
-    if (marked == NULL)
-        return tribus_error_set(TRIBUS_NO_MEMORY, "parse JSON: %zu bytes", length);
-    (void)mark_numbers(text, n, marked);
-    root = json_loadb(marked, length, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, &e);
-    free(marked);
-    if (root == NULL)
-        return malformed(text, n, &e);
-    if (!json_is_object(root)) {
+    c.bytes = 0;
+    c.number_count = 0;
+    replace_numbers(text, n, &c);
+    root = json_loadb(c.text, c.bytes, JSON_REJECT_DUPLICATES, &e);
+    free(c.text);
+    if (root == NULL || !json_is_object(root)) {
+        free(c.numbers);
+        if (root == NULL)
+            return malformed(text, n, &e);
         json_decref(root);
         return tribus_error_set(TRIBUS_BAD_DATA, "a message must be a JSON object");
     }
-    *out = root;
+    *out = (tribus_json_text){root, text, n, c.numbers, c.number_count};
     return TRIBUS_OK;
 }
 
-const char *tribus_json_text_number(const json_t *value, size_t *n)
+void tribus_json_text_free(tribus_json_text *json)
 {
-    const char *text = json_string_value(value);
-    const size_t length = json_string_length(value);
+    json_decref(json->root);
+    free(json->numbers);
+}
 
-    if (text == NULL || length < 2u || text[0] != '\0')
+const char *tribus_json_text_number(const tribus_json_text *json, const json_t *value,
+                                    size_t *n)
+{
+    const uint64_t index = (uint64_t)json_integer_value(value);
+    size_t start;
+
+    if (!json_is_integer(value) || index >= json->number_count)
         return NULL;
-    *n = length - 1u;
-    return text + 1;
+    start = json->numbers[index];
+    *n = number_end(json->text, json->text_bytes, start) - start;
+    return json->text + start;
 }
 
 const char *tribus_json_text_kind(const json_t *value)
 {
-    size_t n;
-
     switch (json_typeof(value)) {
     case JSON_OBJECT:
         return "an object";
     case JSON_ARRAY:
         return "an array";
     case JSON_STRING:
-        return tribus_json_text_number(value, &n) != NULL ? "a number" : "text";
+        return "text";
     case JSON_TRUE:
     case JSON_FALSE:
         return "true or false";
@@ -167,6 +177,7 @@ const char *tribus_json_text_kind(const json_t *value)
 /* ---- printing what is unknown ---- */
 
 typedef struct page {
+    const tribus_json_text *json;
     char *buf;
     size_t room;
     size_t at; /* may exceed room: then it only measures */
@@ -232,8 +243,8 @@ static void write_object(page *p, const json_t *object)
 /* As deep as jansson let it be: at most 2,048 levels. */
 static void write_value(page *p, const json_t *value)
 {
-    size_t n;
-    const char *number = tribus_json_text_number(value, &n);
+    size_t n = 0;
+    const char *number = tribus_json_text_number(p->json, value, &n);
 
     if (number != NULL) {
         write_bytes(p, number, n);
@@ -256,11 +267,11 @@ static void write_value(page *p, const json_t *value)
     }
 }
 
-bool tribus_json_text_rest(const json_t *object,
+bool tribus_json_text_rest(const tribus_json_text *json, const json_t *object,
                            bool (*known)(const void *context, const char *key),
                            const void *context, char *buf, size_t room, size_t *used)
 {
-    page p = {buf, room, 0};
+    page p = {json, buf, room, 0};
 
     for (void *it = json_object_iter((json_t *)(uintptr_t)object); it != NULL;
          it = json_object_iter_next((json_t *)(uintptr_t)object, it)) {

@@ -18,6 +18,7 @@
 
 /* What is being read, for complaints: "price_update: data.price". */
 typedef struct place {
+    const tribus_json_text *json;
     const char *type;
     const char *group; /* "data." or "" */
     const char *key;
@@ -52,7 +53,7 @@ static tribus_status read_text(const place *at, const json_t *value, char *out,
 {
     size_t n;
 
-    if (!json_is_string(value) || tribus_json_text_number(value, &n) != NULL)
+    if (!json_is_string(value))
         return wrong_kind(at, "text", value);
     n = json_string_length(value);
     if (n >= bytes)
@@ -67,7 +68,7 @@ static tribus_status read_text(const place *at, const json_t *value, char *out,
 static tribus_status read_e9(const place *at, const json_t *value, int64_t *out)
 {
     size_t n;
-    const char *number = tribus_json_text_number(value, &n);
+    const char *number = tribus_json_text_number(at->json, value, &n);
     tribus_number d;
 
     if (number == NULL)
@@ -81,7 +82,7 @@ static tribus_status read_e9(const place *at, const json_t *value, int64_t *out)
 static tribus_status read_integer(const place *at, const json_t *value, tribus_number *out)
 {
     size_t n;
-    const char *number = tribus_json_text_number(value, &n);
+    const char *number = tribus_json_text_number(at->json, value, &n);
 
     if (number == NULL)
         return wrong_kind(at, "an integer", value);
@@ -104,7 +105,7 @@ static tribus_status read_i64(const place *at, const json_t *value, int64_t *out
 
     if (st != TRIBUS_OK)
         return st;
-    number = tribus_json_text_number(value, &n);
+    number = tribus_json_text_number(at->json, value, &n);
     if (!tribus_number_to_i64(&d, out))
         return out_of_range(at, number, n, "it must fit 64 bits");
     return TRIBUS_OK;
@@ -121,7 +122,7 @@ static tribus_status read_u64(const place *at, const json_t *value, uint64_t mos
 
     if (st != TRIBUS_OK)
         return st;
-    number = tribus_json_text_number(value, &n);
+    number = tribus_json_text_number(at->json, value, &n);
     if (d.overflow || d.magnitude > most || (d.negative && d.magnitude != 0u)) {
         (void)snprintf(range, sizeof(range), "0 to %llu fits", (unsigned long long)most);
         return out_of_range(at, number, n, range);
@@ -153,7 +154,7 @@ static double to_double(const char *number, size_t n)
 static tribus_status read_f64(const place *at, const json_t *value, double *out)
 {
     size_t n;
-    const char *number = tribus_json_text_number(value, &n);
+    const char *number = tribus_json_text_number(at->json, value, &n);
     tribus_number d;
     double real;
 
@@ -189,9 +190,8 @@ static tribus_status read_choice(const place *at, const json_t *value,
     char shown[SHOWN];
     char known[200];
     size_t used = 0;
-    size_t n;
 
-    if (text == NULL || tribus_json_text_number(value, &n) != NULL)
+    if (text == NULL)
         return wrong_kind(at, "text", value);
     for (uint32_t i = 0; i < count; i++) {
         if (tribus_utf8_same(text, texts[i])) {
@@ -315,8 +315,10 @@ static tribus_status read_field(const place *at, const json_t *value,
     return st;
 }
 
-static tribus_status read_data(const tribus_table_row *row, const json_t *data, char *msg)
+static tribus_status read_data(const tribus_json_text *json, const tribus_table_row *row,
+                               char *msg)
 {
+    const json_t *data = json_object_get(json->root, "data");
     const double unknown = NAN;
     uint32_t count;
     const tribus_table_field *fields = row->fields(&count);
@@ -324,7 +326,7 @@ static tribus_status read_data(const tribus_table_row *row, const json_t *data, 
     for (uint32_t i = 0; i < count; i++) {
         const tribus_wire_field_info *f = &fields[i].info;
         const json_t *value = json_object_get(data, f->key);
-        const place at = {row->name, "data.", f->key};
+        const place at = {json, row->name, "data.", f->key};
         tribus_status st = TRIBUS_OK;
 
         if (value != NULL && (f->required || !json_is_null(value)))
@@ -355,9 +357,10 @@ static const char *const envelope_keys[] = {
 
 enum { ENVELOPE_KEYS = sizeof(envelope_keys) / sizeof(envelope_keys[0]) };
 
-static tribus_status read_bus(const tribus_table_row *row, const json_t *value)
+static tribus_status read_bus(const tribus_json_text *json, const tribus_table_row *row)
 {
-    const place at = {row->name, "", "bus_type"};
+    const place at = {json, row->name, "", "bus_type"};
+    const json_t *value = json_object_get(json->root, at.key);
     uint32_t bus = 0;
     tribus_status st = read_choice(&at, value, tribus_table_buses, TRIBUS_BUSES, &bus);
 
@@ -369,10 +372,11 @@ static tribus_status read_bus(const tribus_table_row *row, const json_t *value)
 }
 
 /* Our own member, of use between Tribus hosts; each part of it may be absent. */
-static tribus_status read_tribus(const tribus_table_row *row, const json_t *object,
+static tribus_status read_tribus(const tribus_json_text *json, const tribus_table_row *row,
                                  tribus_msg_header *h)
 {
-    const place whole = {row->name, "", "tribus"};
+    const json_t *object = json_object_get(json->root, "tribus");
+    const place whole = {json, row->name, "", "tribus"};
     uint64_t origin = 0;
     const struct {
         const char *key;
@@ -388,7 +392,7 @@ static tribus_status read_tribus(const tribus_table_row *row, const json_t *obje
         return wrong_kind(&whole, "an object", object);
     for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++) {
         const json_t *value = json_object_get(object, parts[i].key);
-        const place at = {row->name, "tribus.", parts[i].key};
+        const place at = {json, row->name, "tribus.", parts[i].key};
         tribus_status st;
 
         if (value == NULL)
@@ -402,10 +406,12 @@ static tribus_status read_tribus(const tribus_table_row *row, const json_t *obje
 }
 
 /* All but type, data and tribus. */
-static tribus_status read_envelope_member(const tribus_table_row *row, const char *key,
-                                          const json_t *value, tribus_msg_header *h)
+static tribus_status read_envelope_member(const tribus_json_text *json,
+                                          const tribus_table_row *row, const char *key,
+                                          tribus_msg_header *h)
 {
-    const place at = {row->name, "", key};
+    const json_t *value = json_object_get(json->root, key);
+    const place at = {json, row->name, "", key};
     uint32_t word = 0;
     tribus_status st;
 
@@ -416,7 +422,7 @@ static tribus_status read_envelope_member(const tribus_table_row *row, const cha
     if (strcmp(key, "engine_instance") == 0)
         return read_text(&at, value, h->engine_instance, sizeof(h->engine_instance));
     if (strcmp(key, "bus_type") == 0)
-        return read_bus(row, value);
+        return read_bus(json, row);
     if (strcmp(key, "timestamp_ns") == 0)
         return read_i64(&at, value, &h->timestamp_wall_ns);
     if (strcmp(key, "priority") == 0) {
@@ -431,11 +437,11 @@ static tribus_status read_envelope_member(const tribus_table_row *row, const cha
     return st;
 }
 
-static tribus_status read_envelope(const tribus_table_row *row, const json_t *root,
-                                   tribus_msg_any *msg)
+static tribus_status read_envelope(const tribus_json_text *json,
+                                   const tribus_table_row *row, tribus_msg_any *msg)
 {
-    const json_t *data = json_object_get(root, "data");
-    const place at = {row->name, "", "data"};
+    const json_t *data = json_object_get(json->root, "data");
+    const place at = {json, row->name, "", "data"};
     tribus_status st = TRIBUS_OK;
 
     if (data == NULL)
@@ -443,26 +449,24 @@ static tribus_status read_envelope(const tribus_table_row *row, const json_t *ro
     if (!json_is_object(data))
         return wrong_kind(&at, "an object", data);
     for (size_t i = 2; i + 1u < ENVELOPE_KEYS && st == TRIBUS_OK; i++)
-        st = read_envelope_member(row, envelope_keys[i],
-                                  json_object_get(root, envelope_keys[i]), &msg->header);
+        st = read_envelope_member(json, row, envelope_keys[i], &msg->header);
     if (st == TRIBUS_OK)
-        st = read_tribus(row, json_object_get(root, "tribus"), &msg->header);
+        st = read_tribus(json, row, &msg->header);
     if (st == TRIBUS_OK)
-        st = read_data(row, data, (char *)msg);
+        st = read_data(json, row, (char *)msg);
     return st;
 }
 
-static tribus_status read_type(const json_t *root, const tribus_table_row **out)
+static tribus_status read_type(const tribus_json_text *json, const tribus_table_row **out)
 {
-    const json_t *value = json_object_get(root, "type");
-    const place at = {"envelope", "", "type"};
+    const json_t *value = json_object_get(json->root, "type");
+    const place at = {json, "envelope", "", "type"};
     tribus_msg_type type;
     tribus_status st;
-    size_t n;
 
     if (value == NULL)
         return missing(&at);
-    if (!json_is_string(value) || tribus_json_text_number(value, &n) != NULL)
+    if (!json_is_string(value))
         return wrong_kind(&at, "text", value);
     st = tribus_wire_type_find(json_string_value(value), &type);
     if (st == TRIBUS_OK)
@@ -495,7 +499,7 @@ static bool knows_data_key(const void *context, const char *key)
     return false;
 }
 
-static tribus_status keep_extra(const tribus_table_row *row, const json_t *root,
+static tribus_status keep_extra(const tribus_json_text *json, const tribus_table_row *row,
                                 tribus_wire_extra *extra)
 {
     bool fits = true;
@@ -503,11 +507,13 @@ static tribus_status keep_extra(const tribus_table_row *row, const json_t *root,
     extra->envelope_bytes = 0;
     extra->data_bytes = 0;
     if (extra->envelope != NULL)
-        fits = tribus_json_text_rest(root, knows_envelope_key, row, extra->envelope,
-                                     extra->envelope_room, &extra->envelope_bytes);
+        fits = tribus_json_text_rest(json, json->root, knows_envelope_key, row,
+                                     extra->envelope, extra->envelope_room,
+                                     &extra->envelope_bytes);
     if (fits && extra->data != NULL)
-        fits = tribus_json_text_rest(json_object_get(root, "data"), knows_data_key, row,
-                                     extra->data, extra->data_room, &extra->data_bytes);
+        fits =
+            tribus_json_text_rest(json, json_object_get(json->root, "data"), knows_data_key,
+                                  row, extra->data, extra->data_room, &extra->data_bytes);
     if (!fits)
         return tribus_error_set(TRIBUS_BAD_DATA,
                                 "%s: the unknown members do not fit the buffer for them",
@@ -520,30 +526,30 @@ tribus_status tribus_wire_from_json(const char *text, size_t n, void *msg, size_
 {
     const tribus_table_row *row = NULL;
     tribus_msg_any built;
-    json_t *root = NULL;
+    tribus_json_text json;
     tribus_status st;
 
     if (n > TRIBUS_WIRE_TEXT_BYTES)
         return tribus_error_set(TRIBUS_BAD_DATA,
                                 "a message of %zu bytes is refused: the limit is %d", n,
                                 TRIBUS_WIRE_TEXT_BYTES);
-    st = tribus_json_text_parse(text, n, &root);
+    st = tribus_json_text_parse(text, n, &json);
     if (st != TRIBUS_OK)
         return st;
-    st = read_type(root, &row);
+    st = read_type(&json, &row);
     if (st == TRIBUS_OK && msg_bytes < row->bytes)
         st = tribus_error_set(TRIBUS_BAD_ARG, "%s: a message takes %u bytes, not %zu",
                               row->name, row->bytes, msg_bytes);
     if (st == TRIBUS_OK)
         st = tribus_wire_init(&built, sizeof(built), row->type);
     if (st == TRIBUS_OK)
-        st = read_envelope(row, root, &built);
+        st = read_envelope(&json, row, &built);
     if (st == TRIBUS_OK && extra != NULL)
-        st = keep_extra(row, root, extra);
+        st = keep_extra(&json, row, extra);
     if (st == TRIBUS_OK) {
         built.header.flags |= TRIBUS_MSG_FROM_WIRE;
         memcpy(msg, &built, row->bytes);
     }
-    json_decref(root);
+    tribus_json_text_free(&json);
     return st;
 }

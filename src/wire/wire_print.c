@@ -105,7 +105,7 @@ static void put_text(sink *s, const char *text)
     PUT(s, "\"");
 }
 
-/* The shortest of 15 to 17 digits that reads back equal. In another locale printf writes
+/* 15 digits where they read back equal, else the 17 that always do. In another locale printf writes
  * another decimal point; whatever cannot be part of a number is that point. */
 static void put_f64_any(sink *s, double value)
 {
@@ -114,7 +114,7 @@ static void put_f64_any(sink *s, double value)
     size_t n = 0;
     bool real = false;
 
-    for (int digits = 15; digits <= 17; digits++) {
+    for (int digits = 15; digits <= 17; digits += 2) {
         (void)snprintf(text, sizeof(text), "%.*g", digits, value);
         if (digits == 17 || strtod(text, NULL) == value)
             break;
