@@ -23,17 +23,19 @@ static const tribus_model_ops *const runtimes[] = {
 };
 #define RUNTIMES (sizeof(runtimes) / sizeof(runtimes[0]))
 
+/* One tensor of a key: what a binding depends on. The checks before settled the rest. */
 typedef struct binding_key {
-    const void *address[2 * TRIBUS_MODEL_MAX_PORTS];
-    int64_t shape[2 * TRIBUS_MODEL_MAX_PORTS][TRIBUS_TENSOR_MAX_DIMS];
+    const void *address;
+    int64_t shape[TRIBUS_TENSOR_MAX_DIMS];
 } binding_key;
 
+/* What a look-up reads of every binding: four to a cache line, since the caller's own work
+ * will have pushed them out of the cache between two binds. */
 struct model_binding {
-    uint64_t hash;
     uint64_t last_use; /* of model->clock; 0: free */
-    void *made;
-    binding_key key;
+    uint64_t hash;
 };
+_Static_assert(sizeof(struct model_binding) == 16, "four to a cache line");
 
 tribus_status tribus_model_runtime(uint32_t i, tribus_model_runtime_row *out)
 {
@@ -112,6 +114,11 @@ static tribus_status check_declared(const tribus_model_plan *plan, const char *s
     return TRIBUS_OK;
 }
 
+static uint32_t ports_of(const tribus_model *m)
+{
+    return m->inputs.count + m->outputs.count;
+}
+
 static tribus_status open_file(tribus_model *m, const tribus_model_cfg *cfg)
 {
     char *bytes = NULL;
@@ -126,7 +133,10 @@ static tribus_status open_file(tribus_model *m, const tribus_model_cfg *cfg)
         st = check_declared(&m->inputs, "input", cfg->inputs, cfg->input_count);
     if (st == TRIBUS_OK)
         st = check_declared(&m->outputs, "output", cfg->outputs, cfg->output_count);
-    return st;
+    if (st != TRIBUS_OK)
+        return st;
+    m->keys = calloc((size_t)m->binding_most * ports_of(m), sizeof(*m->keys));
+    return m->keys != NULL ? TRIBUS_OK : tribus_error_set(TRIBUS_NO_MEMORY, "bindings");
 }
 
 tribus_status tribus_model_open(const char *path, const tribus_model_cfg *cfg,
@@ -151,7 +161,8 @@ tribus_status tribus_model_open(const char *path, const tribus_model_cfg *cfg,
         m->binding_most = MOST_BINDINGS;
     m->path = strdup(path);
     m->bindings = calloc(m->binding_most, sizeof(*m->bindings));
-    st = m->path == NULL || m->bindings == NULL
+    m->made_at = calloc(m->binding_most, sizeof(*m->made_at));
+    st = m->path == NULL || m->bindings == NULL || m->made_at == NULL
              ? tribus_error_set(TRIBUS_NO_MEMORY, "bindings")
              : open_file(m, c);
     if (st != TRIBUS_OK) {
@@ -167,9 +178,11 @@ void tribus_model_close(tribus_model *model)
 {
     if (model == NULL)
         return;
-    if (model->bindings != NULL)
+    if (model->bindings != NULL && model->made_at != NULL)
         tribus_model_unbind(model);
     model->ops->close(model);
+    free(model->keys);
+    free(model->made_at);
     free(model->bindings);
     free(model->path);
     free(model);
@@ -189,12 +202,18 @@ const tribus_model_port *tribus_model_outputs(const tribus_model *model, uint32_
 
 /* ---- binding ---- */
 
+/* Where keys and made_at have what belongs to b. */
+static size_t index_of(const tribus_model *m, const struct model_binding *b)
+{
+    return (size_t)(b - m->bindings);
+}
+
 static void binding_drop(tribus_model *m, struct model_binding *b)
 {
     if (b->last_use == 0)
         return;
-    m->ops->binding_destroy(m, b->made);
-    memset(b, 0, sizeof(*b));
+    m->ops->binding_destroy(m, m->made_at[index_of(m, b)]);
+    b->last_use = 0;
 }
 
 void tribus_model_unbind(tribus_model *model)
@@ -259,7 +278,7 @@ static tribus_status check_alone(const tribus_model *m, const tribus_model_port 
 static tribus_status check_tensors(const tribus_model *m, const tribus_tensor *in,
                                    const tribus_tensor *out)
 {
-    const uint32_t total = m->inputs.count + m->outputs.count;
+    const uint32_t total = ports_of(m);
 
     for (uint32_t k = 0; k < total; k++) {
         const bool is_in = k < m->inputs.count;
@@ -288,22 +307,21 @@ static tribus_status check_tensors(const tribus_model *m, const tribus_tensor *i
     return TRIBUS_OK;
 }
 
-/* Only what a binding depends on; the checks before have settled the rest. */
 static uint64_t key_of(const tribus_model *m, const tribus_tensor *in,
                        const tribus_tensor *out, binding_key *key)
 {
-    const uint32_t total = m->inputs.count + m->outputs.count;
-    uint64_t hash = 0x9e3779b97f4a7c15u;
+    const uint32_t total = ports_of(m);
+    uint64_t hash = 0x9e3779b97f4a7c15u; /* any odd constants with well-spread bits do */
 
-    memset(key, 0, sizeof(*key));
+    memset(key, 0, total * sizeof(*key));
     for (uint32_t k = 0; k < total; k++) {
         const tribus_tensor *t = k < m->inputs.count ? &in[k] : &out[k - m->inputs.count];
 
-        key->address[k] = tribus_tensor_address(t);
-        hash = (hash ^ (uint64_t)(uintptr_t)key->address[k]) * 0xbf58476d1ce4e5b9u;
+        key[k].address = tribus_tensor_address(t);
+        hash = (hash ^ (uint64_t)(uintptr_t)key[k].address) * 0xbf58476d1ce4e5b9u;
         for (int32_t d = 0; d < t->ndim; d++) {
-            key->shape[k][d] = t->shape[d];
-            hash = (hash ^ (uint64_t)t->shape[d]) * 0x94d049bb133111ebu;
+            key[k].shape[d] = t->shape[d];
+            hash = (hash ^ (hash >> 29) ^ (uint64_t)t->shape[d]) * 0x94d049bb133111ebu;
         }
     }
     return hash;
@@ -313,14 +331,19 @@ static struct model_binding *find_binding(tribus_model *m, uint64_t hash,
                                           const binding_key *key,
                                           struct model_binding **victim)
 {
+    const uint32_t total = ports_of(m);
+
     *victim = &m->bindings[0];
     for (uint32_t i = 0; i < m->binding_most; i++) {
         struct model_binding *b = &m->bindings[i];
 
-        if (b->last_use != 0 && b->hash == hash && memcmp(&b->key, key, sizeof(*key)) == 0)
+        if (b->last_use != 0 && b->hash == hash &&
+            memcmp(&m->keys[(size_t)i * total], key, total * sizeof(*key)) == 0)
             return b;
         if (b->last_use < (*victim)->last_use)
             *victim = b;
+        if (b->last_use == 0)
+            break; /* they are filled in order and only unbind() frees: the rest is free too */
     }
     return NULL;
 }
@@ -330,7 +353,7 @@ tribus_status tribus_model_bind(tribus_model *model, const tribus_tensor *inputs
                                 uint32_t output_count)
 {
     struct model_binding *b, *victim;
-    binding_key key;
+    binding_key key[2 * TRIBUS_MODEL_MAX_PORTS];
     uint64_t hash;
     void *made = NULL;
     tribus_status st;
@@ -344,8 +367,8 @@ tribus_status tribus_model_bind(tribus_model *model, const tribus_tensor *inputs
     st = check_tensors(model, inputs, outputs);
     if (st != TRIBUS_OK)
         return st;
-    hash = key_of(model, inputs, outputs, &key);
-    b = find_binding(model, hash, &key, &victim);
+    hash = key_of(model, inputs, outputs, key);
+    b = find_binding(model, hash, key, &victim);
     if (b == NULL) {
         st = model->ops->binding_create(model, inputs, outputs, &made);
         if (st != TRIBUS_OK) {
@@ -355,8 +378,9 @@ tribus_status tribus_model_bind(tribus_model *model, const tribus_tensor *inputs
         binding_drop(model, victim);
         b = victim;
         b->hash = hash;
-        b->key = key;
-        b->made = made;
+        memcpy(&model->keys[index_of(model, b) * ports_of(model)], key,
+               ports_of(model) * sizeof(*key));
+        model->made_at[index_of(model, b)] = made;
         model->made++;
     } else {
         model->found++;
@@ -373,7 +397,7 @@ tribus_status tribus_model_run(tribus_model *model)
     if (model->bound == NULL)
         return tribus_error_set(TRIBUS_BAD_ARG, "run model %s: run before bind",
                                 model->path);
-    st = model->ops->run(model, model->bound->made);
+    st = model->ops->run(model, model->made_at[index_of(model, model->bound)]);
     if (st != TRIBUS_OK)
         tribus_error_add("run model %s", model->path);
     return st;

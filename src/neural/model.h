@@ -22,8 +22,10 @@ struct tribus_model {
     const tribus_model_ops *ops;
     char *path;
     tribus_model_plan inputs, outputs;
-    void *state; /* the runtime's */
-    struct model_binding *bindings;
+    void *state;                    /* the runtime's */
+    struct model_binding *bindings; /* binding_most */
+    struct binding_key *keys;       /* one a port and binding */
+    void **made_at;                 /* the runtime's, one a binding */
     uint32_t binding_most;
     struct model_binding *bound;
     uint64_t clock, made, found;
