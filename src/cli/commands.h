@@ -5,5 +5,6 @@
 #include "cli/cli.h"
 
 int tribus_cli_bench(int argc, char **argv);
+int tribus_cli_bench_handoff(int argc, char **argv);
 
 #endif

@@ -1,0 +1,41 @@
+/* bench_paths.h -- the transports that the benchmarks compare; see bench_pair.h. */
+#ifndef TRIBUS_CLI_BENCH_PATHS_H
+#define TRIBUS_CLI_BENCH_PATHS_H
+
+#include "cli/bench_pair.h"
+#include "tribus/fabric.h"
+
+#include <sys/types.h>
+
+/* A ring whose cells carry 56 bytes; the size of the row must be 64. */
+extern const tribus_bench_ops tribus_bench_cell;
+
+/* A ring whose cells carry references to slots of a region, any size. */
+extern const tribus_bench_ops tribus_bench_slot;
+
+/* config of those two. spin_ns: negative or config NULL: both sides spin and no doorbell is
+ * pressed; else as in tribus_wait_cfg. */
+typedef struct tribus_bench_ring_cfg {
+    int64_t spin_ns;
+} tribus_bench_ring_cfg;
+
+/* Slots of the rows to come; 0: the region chooses. */
+void tribus_bench_ring_slots(uint32_t slots);
+
+/* A redis-server of our own on a free loopback port, without persistence. Returns 0 after
+ * complaining as `command`. */
+typedef struct tribus_bench_redis {
+    pid_t pid;
+    int port;
+} tribus_bench_redis;
+
+bool tribus_bench_redis_start(const char *command, const char *program,
+                              tribus_bench_redis *out);
+void tribus_bench_redis_stop(tribus_bench_redis *redis);
+
+/* Redis PUBLISH of the bytes as they are, and as a JSON object with an array of doubles.
+ * config: a const tribus_bench_redis *. */
+extern const tribus_bench_ops tribus_bench_redis_binary;
+extern const tribus_bench_ops tribus_bench_redis_json;
+
+#endif
