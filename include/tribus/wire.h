@@ -11,8 +11,9 @@
  * Trust       JSON may be hostile: from_json accepts only what it can represent exactly or
  *             rounds as documented. So may a message in shared memory: copy it first, then
  *             tribus_wire_validate() the copy.
- * Cost        to_json formats into the caller's buffer without allocating (a full book in
- *             about 1 us). from_json parses with jansson and allocates.
+ * Cost        to_json formats into the caller's buffer without allocating: about 0.3 us for
+ *             a price_update, 1 us for a full book. from_json parses with jansson and
+ *             allocates: 8 and 20 us.
  *
  * Numbers     Prices and quantities are int64_t in 1e-9 (`_e9`). In JSON they are decimal
  *             numbers, converted from and to their text, never through a double: 9 decimals
@@ -209,7 +210,8 @@ TRIBUS_MUST_CHECK tribus_status tribus_wire_validate(const void *msg, size_t byt
 
 /* Members that this release does not know, kept so that they can be passed on. Each buffer
  * receives compact JSON members without the braces, `"a":1,"b":[2]`, zero-terminated; of
- * TRIBUS_WIRE_TEXT_BYTES each they always suffice. NULL buffers: not wanted. */
+ * TRIBUS_WIRE_TEXT_BYTES each they always suffice. NULL buffers: not wanted. The counts
+ * are set on TRIBUS_OK. */
 typedef struct tribus_wire_extra {
     char *envelope; /* beside "type", "data" ...; the caller's */
     size_t envelope_room;

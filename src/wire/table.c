@@ -26,6 +26,12 @@ _Static_assert(offsetof(tribus_msg_header, type) == 0 &&
 _Static_assert(sizeof(tribus_msg_any) == TRIBUS_WIRE_MESSAGE_BYTES,
                "no message exceeds TRIBUS_WIRE_MESSAGE_BYTES");
 
+_Static_assert(sizeof(((tribus_msg_market_data *)0)->bids) ==
+                       TRIBUS_WIRE_LEVELS * sizeof(tribus_level) &&
+                   sizeof(((tribus_msg_neural_to_gpu_compute *)0)->shape) ==
+                       TRIBUS_WIRE_RANK * sizeof(int64_t),
+               "wire.h says how many");
+
 #define TRIBUS_MESSAGE(NAME, name, json, number, BUS, PRIORITY, durable, meaning)          \
     _Static_assert(                                                                        \
         sizeof(tribus_msg_##name) % 8 == 0 &&                                              \

@@ -105,8 +105,8 @@ static void put_text(sink *s, const char *text)
     PUT(s, "\"");
 }
 
-/* 15 digits where they read back equal, else the 17 that always do. In another locale printf writes
- * another decimal point; whatever cannot be part of a number is that point. */
+/* 15 digits where they read back equal, else the 17 that always do. In another locale
+ * printf writes another decimal point; whatever cannot be part of a number is that. */
 static void put_f64_any(sink *s, double value)
 {
     char text[64];
