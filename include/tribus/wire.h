@@ -16,10 +16,10 @@
  *             allocates: 8 and 20 us.
  *
  * Numbers     Prices and quantities are int64_t in 1e-9 (`_e9`). In JSON they are decimal
- *             numbers, converted from and to their text, never through a double: 9 decimals
- *             always survive, more are rounded half away from zero, and one that
- *             does not fit 64 bits (9223372036.854775807) is refused. Integers are exact
- * over their whole range. Doubles are printed so that they read back equal; NaN is null.
+ *             numbers, converted from and to their text, never through a double: 9 places
+ *             always survive, more are rounded half away from zero, and what does not fit
+ *             64 bits (9223372036.854775807) is refused. Integers are exact over their whole
+ *             range. Doubles are printed so that they read back equal; NaN is null.
  */
 #ifndef TRIBUS_WIRE_H
 #define TRIBUS_WIRE_H
