@@ -67,6 +67,7 @@ typedef struct tribus_agent_cfg {
     uint32_t redis_count;
     const tribus_agent_child_cfg *children;
     uint32_t child_count;
+    int keep_servers; /* nonzero: leave the Redis servers running until tribus_agent_stop() */
     int64_t stop_timeout_ns; /* from SIGTERM to SIGKILL of a child; 0: 3 s */
 } tribus_agent_cfg;
 
@@ -76,6 +77,12 @@ typedef struct tribus_agent_cfg {
  * else), TRIBUS_NO_MEMORY, TRIBUS_BAD_ARG, TRIBUS_SYSTEM. */
 TRIBUS_MUST_CHECK tribus_status tribus_agent_start(const tribus_agent_cfg *cfg,
                                                    tribus_agent **out);
+
+/* Wait until somebody asked the agent to stop (stop_fd, `tribus down`) and its children are
+ * down. With keep_servers the Redis servers still run then, for who has to say goodbye to
+ * them; tribus_agent_stop() ends them. timeout_ns: negative for no limit.
+ * Returns TRIBUS_OK, TRIBUS_TIMEOUT or TRIBUS_SYSTEM. */
+TRIBUS_MUST_CHECK tribus_status tribus_agent_wait(tribus_agent *agent, int64_t timeout_ns);
 
 /* Stop the children in reverse order, then the agent; remove socket and lock; free.
  * NULL is allowed. */

@@ -1,5 +1,6 @@
 /* agent.c -- see tribus/agent.h: the loop, its start and its end. */
 #include "agent/agent.h"
+#include "base/atomic.h"
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/log.h"
@@ -52,11 +53,16 @@ void tribus_agent_unwatch(tribus_agent *agent, tribus_source *source)
 
 /* ---- the loop ---- */
 
+/* Once is enough: what asked stays readable, and would keep us turning. */
 static void asked_to_stop(tribus_agent *agent, void *owner, uint32_t events)
 {
-    (void)owner;
+    const tribus_source *source = owner;
+
     (void)events;
+    (void)epoll_ctl(agent->epoll_fd, EPOLL_CTL_DEL, source->fd, NULL);
     agent->stopping = true;
+    if (source == &agent->wake)
+        agent->finish = true;
 }
 
 static int wait_ms(int64_t next_ns, int64_t now_ns)
@@ -69,14 +75,29 @@ static int wait_ms(int64_t next_ns, int64_t now_ns)
     return (int)((next_ns - now_ns) / 1000000 % 60000 + 1);
 }
 
+/* True when everything that is to end before us has. */
+static bool wind_down(tribus_agent *agent)
+{
+    tribus_supervise_stop(agent->supervisor, agent->finish || !agent->cfg.keep_servers);
+    if (!tribus_supervise_stopped(agent->supervisor))
+        return false;
+    /* R1 pairs with A1 in tribus_agent_wait: who sees it sees the children down. */
+    tribus_store_rel(&agent->quiet, 1u);
+    tribus_os_futex_wake(&agent->quiet, INT32_MAX);
+    return agent->finish || !agent->cfg.keep_servers;
+}
+
 static void serve(tribus_agent *agent)
 {
     struct epoll_event events[EVENTS_A_ROUND];
     int64_t next_ns = 0;
 
-    while (!agent->stopping) {
-        const int n = epoll_wait(agent->epoll_fd, events, EVENTS_A_ROUND,
-                                 wait_ms(next_ns, tribus_now_ns()));
+    while (!agent->stopping || !wind_down(agent)) {
+        const int64_t now_ns = tribus_now_ns();
+        const int64_t children_ns = tribus_supervise_tick(agent->supervisor, now_ns);
+        const int n =
+            epoll_wait(agent->epoll_fd, events, EVENTS_A_ROUND,
+                       wait_ms(next_ns < children_ns ? next_ns : children_ns, now_ns));
 
         for (int i = 0; i < n; i++) {
             const tribus_source *source = events[i].data.ptr;
@@ -123,7 +144,7 @@ static void destroy(tribus_agent *agent)
         (void)close(agent->epoll_fd);
     if (agent->spare_fd >= 0)
         (void)close(agent->spare_fd);
-    /* The children's and servers' lists belong to the caller; these strings are ours. */
+    tribus_supervise_close(agent->supervisor);
     free((void *)(uintptr_t)agent->cfg.memory_dir);
     free(agent);
 }
@@ -155,12 +176,16 @@ static tribus_status create(const tribus_agent_cfg *cfg, tribus_agent **out)
     agent->cfg = *cfg;
     agent->cfg.socket_path = NULL;
     agent->cfg.memory_dir = NULL;
+    agent->cfg.runtime_folder = NULL;
+    agent->cfg.redis = NULL;
+    agent->cfg.children = NULL;
     set_defaults(&agent->cfg);
     agent->endpoint.lock_fd = agent->endpoint.listen_fd = -1;
     agent->registry_fd = agent->bell_fd = -1;
     agent->listener = (tribus_source){.ready = tribus_clients_accept, .fd = -1};
-    agent->wake = (tribus_source){.ready = asked_to_stop, .fd = -1};
-    agent->signal = (tribus_source){.ready = asked_to_stop, .fd = -1};
+    agent->wake = (tribus_source){.ready = asked_to_stop, .owner = &agent->wake, .fd = -1};
+    agent->signal =
+        (tribus_source){.ready = asked_to_stop, .owner = &agent->signal, .fd = -1};
     agent->started_ns = tribus_now_ns();
     agent->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
     agent->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
@@ -174,6 +199,8 @@ static tribus_status create(const tribus_agent_cfg *cfg, tribus_agent **out)
         st = tribus_endpoint_open(&agent->endpoint, cfg->socket_path);
     if (st == TRIBUS_OK)
         st = tribus_table_open(agent);
+    if (st == TRIBUS_OK)
+        st = tribus_supervise_open(agent, cfg, &agent->supervisor);
     if (st == TRIBUS_OK)
         st = watch_all(agent);
     if (st != TRIBUS_OK) {
@@ -217,6 +244,24 @@ tribus_status tribus_agent_start(const tribus_agent_cfg *cfg, tribus_agent **out
     return TRIBUS_OK;
 }
 
+tribus_status tribus_agent_wait(tribus_agent *agent, int64_t timeout_ns)
+{
+    const int64_t deadline = tribus_deadline_ns(timeout_ns);
+
+    /* A1 pairs with R1 in wind_down. */
+    while (tribus_load_acq(&agent->quiet) == 0u) {
+        const int64_t left = tribus_deadline_left_ns(deadline);
+        const tribus_status st =
+            tribus_os_futex_wait(&agent->quiet, 0u, deadline == INT64_MAX ? -1 : left);
+
+        if (st == TRIBUS_SYSTEM)
+            return st;
+        if (left == 0)
+            return TRIBUS_TIMEOUT;
+    }
+    return TRIBUS_OK;
+}
+
 void tribus_agent_stop(tribus_agent *agent)
 {
     const uint64_t one = 1;
@@ -236,6 +281,7 @@ tribus_status tribus_agent_run(const tribus_agent_cfg *cfg)
 
     if (st != TRIBUS_OK)
         return st;
+    agent->cfg.keep_servers = 0; /* nobody would come to end them */
     serve(agent);
     destroy(agent);
     return TRIBUS_OK;
@@ -251,6 +297,7 @@ void tribus_agent_fill_status(tribus_agent *agent, tribus_agent_status *out)
     *out = agent->status;
     (void)snprintf(out->release, sizeof(out->release), "%s", TRIBUS_RELEASE);
     out->pid = (int32_t)getpid();
+    out->children = tribus_supervise_count(agent->supervisor);
     out->memory_limit_bytes = agent->cfg.memory_limit_bytes;
     out->resident_bytes = tribus_os_resident_bytes(0);
     out->uptime_ns = tribus_now_ns() - agent->started_ns;

@@ -2,6 +2,8 @@
  *
  * agent.c      the loop, start and stop        endpoint.c   folder, lock, socket
  * clients.c    connections and requests        table.c      participants and objects
+ * supervise.c  children and servers            child.c      one process
+ * server.c     who answers at a port           ask.c        the questions of other processes
  */
 #ifndef TRIBUS_AGENT_AGENT_H
 #define TRIBUS_AGENT_AGENT_H
@@ -9,6 +11,7 @@
 #include "tribus/agent.h"
 #include "fabric/agent_protocol.h"
 #include "fabric/registry.h"
+#include "agent/supervise.h"
 
 #include <pthread.h>
 #include <stdbool.h>
@@ -72,6 +75,8 @@ struct tribus_agent {
     tribus_source wake;   /* eventfd: stop from another thread */
     tribus_source signal; /* cfg.stop_fd */
     bool stopping;
+    bool finish;             /* the caller is in tribus_agent_stop() */
+    _Atomic(uint32_t) quiet; /* 1: asked to stop, and the children are down; a futex */
     pthread_t thread;
 
     tribus_client *clients;
@@ -90,6 +95,7 @@ struct tribus_agent {
     tribus_agent_object objects[TRIBUS_REGISTRY_OBJECTS];
     tribus_agent_status status; /* the counting fields are kept here */
     int64_t started_ns;
+    tribus_supervisor *supervisor;
 };
 
 /* ---- agent.c ---- */

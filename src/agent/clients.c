@@ -162,9 +162,15 @@ static void on_status(tribus_agent *agent, tribus_client *c,
 static void on_child(tribus_agent *agent, tribus_client *c,
                      const tribus_agent_request *request, tribus_agent_reply *reply)
 {
-    answer_fault(
-        agent, c, reply,
-        tribus_error_set(TRIBUS_NOT_FOUND, "there is no child %u", request->number));
+    tribus_agent_child row;
+    const tribus_status st = tribus_supervise_get(agent->supervisor, request->number, &row);
+
+    if (st != TRIBUS_OK) {
+        answer_fault(agent, c, reply, st);
+        return;
+    }
+    memcpy(reply->body.words, &row, sizeof(row));
+    answer(agent, c, reply, NULL, 0);
 }
 
 static void on_stop(tribus_agent *agent, tribus_client *c,

@@ -6,6 +6,7 @@
 #include "tribus/agent.h"
 #include "tribus/session.h"
 
+#include <dirent.h>
 #include <poll.h>
 #include <signal.h>
 #include <sys/stat.h>
@@ -28,8 +29,21 @@
 static char fixture_folder[64];
 static char fixture_socket[96];
 
+static pid_t fixture_owner;
+
 static inline void fixture_remove(void)
 {
+    DIR *folder = opendir(fixture_folder);
+
+    if (folder == NULL || getpid() != fixture_owner)
+        return;
+    for (struct dirent *e = readdir(folder); e != NULL; e = readdir(folder)) {
+        const char *dot = strrchr(e->d_name, '.');
+
+        if (dot != NULL && strcmp(dot, ".log") == 0)
+            (void)unlinkat(dirfd(folder), e->d_name, 0);
+    }
+    (void)closedir(folder);
     (void)rmdir(fixture_folder);
 }
 
@@ -41,6 +55,7 @@ static inline const char *fixture_path(void)
         CHECK(mkdtemp(fixture_folder) != NULL);
         (void)snprintf(fixture_socket, sizeof(fixture_socket), "%s/agent.sock",
                        fixture_folder);
+        fixture_owner = getpid();
         (void)atexit(fixture_remove);
     }
     return fixture_socket;

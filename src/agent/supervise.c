@@ -1,0 +1,500 @@
+/* supervise.c -- see supervise.h. A small state machine for each process, advanced by
+ * tribus_supervise_tick(); the end of a process is an event of its pidfd. */
+#include "agent/supervise.h"
+#include "agent/agent.h"
+#include "agent/child.h"
+#include "agent/server.h"
+#include "base/error.h"
+#include "base/log.h"
+#include "base/os.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <unistd.h>
+
+#define MS_NS         INT64_C(1000000)
+#define BACKOFF_LEAST (100 * MS_NS)
+#define BACKOFF_MOST  (5000 * MS_NS)
+#define GOOD_RUN      (10000 * MS_NS) /* after this long the back-off starts over */
+#define SETTLE        (5000 * MS_NS)  /* the next group waits this long for a slow one */
+#define LOOK          (20 * MS_NS)    /* between two looks at a server that starts */
+#define LOOK_EXTERNAL (1000 * MS_NS)
+#define FIRST_PROBE   (300 * MS_NS)
+#define PROBE         (50 * MS_NS)
+#define STOP_DEFAULT  (3000 * MS_NS)
+#define EXIT_USAGE    2
+#define REDIS_ARGS    16
+
+typedef struct child {
+    tribus_supervisor *supervisor;
+    tribus_agent_child row;
+    uint32_t group;
+    tribus_restart restart;
+    char **argv; /* one block */
+    bool redis;
+    bool spawn;
+    char host[64];
+    char log_path[256];
+    tribus_source process;
+    int64_t started_ns;
+    int64_t due_ns; /* BACKOFF: start again; STARTING: look again; STOPPING: SIGKILL */
+    int64_t backoff_ns;
+} child;
+
+struct tribus_supervisor {
+    tribus_agent *agent;
+    child *children;
+    uint32_t count;
+    uint32_t group; /* started up to here */
+    bool stopping;
+    bool stop_servers;
+    char **envp;
+    char folder[192];
+    int64_t stop_timeout_ns;
+};
+
+static void ended(tribus_agent *agent, void *owner, uint32_t events);
+
+/* ---- open and close ---- */
+
+static bool name_is_good(const char *name)
+{
+    char padded[TRIBUS_NAME_BYTES] = {0};
+
+    if (name == NULL || strlen(name) >= sizeof(padded) || name[0] == '.' ||
+        strchr(name, '/') != NULL)
+        return false;
+    (void)snprintf(padded, sizeof(padded), "%s", name);
+    return tribus_registry_name_is_good(padded) != 0;
+}
+
+static char **copy_argv(const char *const *argv)
+{
+    size_t count = 0, bytes = 0;
+    char **out, *text;
+
+    for (; argv[count] != NULL; count++)
+        bytes += strlen(argv[count]) + 1;
+    out = malloc((count + 1) * sizeof(*out) + bytes);
+    if (out == NULL)
+        return NULL;
+    text = (char *)(out + count + 1);
+    for (size_t i = 0; i < count; i++) {
+        const size_t n = strlen(argv[i]) + 1;
+
+        memcpy(text, argv[i], n);
+        out[i] = text;
+        text += n;
+    }
+    out[count] = NULL;
+    return out;
+}
+
+static tribus_status add(tribus_supervisor *s, const char *name, const char *kind,
+                         const char *const *argv, child **out)
+{
+    child *c = &s->children[s->count];
+
+    if (!name_is_good(name))
+        return tribus_error_set(TRIBUS_BAD_ARG, "child \"%s\": 1 to 63 of a-z 0-9 . _ -",
+                                name == NULL ? "" : name);
+    for (uint32_t i = 0; i < s->count; i++)
+        if (strcmp(s->children[i].row.name, name) == 0)
+            return tribus_error_set(TRIBUS_BAD_ARG, "two children are named %s", name);
+    if (argv == NULL || argv[0] == NULL)
+        return tribus_error_set(TRIBUS_BAD_ARG, "child %s: no program", name);
+    c->supervisor = s;
+    c->process = (tribus_source){.ready = ended, .owner = c, .fd = -1};
+    (void)snprintf(c->row.name, sizeof(c->row.name), "%s", name);
+    (void)snprintf(c->row.kind, sizeof(c->row.kind), "%s", kind == NULL ? "" : kind);
+    (void)snprintf(c->log_path, sizeof(c->log_path), "%s/%s.log", s->folder, name);
+    c->argv = copy_argv(argv);
+    if (c->argv == NULL)
+        return tribus_error_set(TRIBUS_NO_MEMORY, "child %s", name);
+    s->count++;
+    *out = c;
+    return TRIBUS_OK;
+}
+
+static tribus_status add_redis(tribus_supervisor *s, const tribus_agent_redis_cfg *r)
+{
+    const char *host = r->host != NULL && r->host[0] != '\0' ? r->host : "127.0.0.1";
+    const char *program = r->program != NULL ? r->program : "redis-server";
+    char port[16];
+    const char *argv[REDIS_ARGS] = {
+        program,        "--port", port,          "--bind", host,    "--save", "",
+        "--appendonly", "no",     "--daemonize", "no",     "--dir", s->folder};
+    child *c = NULL;
+    tribus_status st;
+
+    if (r->port < 1 || r->port > 65535)
+        return tribus_error_set(TRIBUS_BAD_ARG, "%s: port %d is not within 1..65535",
+                                r->name, r->port);
+    (void)snprintf(port, sizeof(port), "%d", r->port);
+    st = add(s, r->name, "redis", argv, &c);
+    if (st != TRIBUS_OK)
+        return st;
+    (void)snprintf(c->host, sizeof(c->host), "%s", host);
+    c->redis = true;
+    c->spawn = r->spawn != 0;
+    c->row.port = r->port;
+    c->restart = TRIBUS_RESTART_ALWAYS;
+    return TRIBUS_OK;
+}
+
+tribus_status tribus_supervise_open(tribus_agent *agent, const tribus_agent_cfg *cfg,
+                                    tribus_supervisor **out)
+{
+    tribus_supervisor *s = calloc(1, sizeof(*s));
+    const uint32_t room = cfg->redis_count + cfg->child_count;
+    uint32_t group = 0;
+    tribus_status st = TRIBUS_OK;
+
+    if (s == NULL)
+        return tribus_error_set(TRIBUS_NO_MEMORY, "supervisor");
+    s->agent = agent;
+    s->stop_timeout_ns = cfg->stop_timeout_ns > 0 ? cfg->stop_timeout_ns : STOP_DEFAULT;
+    (void)snprintf(s->folder, sizeof(s->folder), "%s",
+                   cfg->runtime_folder != NULL ? cfg->runtime_folder
+                                               : agent->endpoint.folder);
+    s->envp = tribus_child_environment(agent->endpoint.path);
+    s->children = calloc(room + 1u, sizeof(*s->children));
+    if (s->envp == NULL || s->children == NULL)
+        st = tribus_error_set(TRIBUS_NO_MEMORY, "supervisor of %u children", room);
+    if (st == TRIBUS_OK && room > 0)
+        st = tribus_os_make_folders(s->folder);
+    for (uint32_t i = 0; st == TRIBUS_OK && i < cfg->redis_count; i++)
+        st = add_redis(s, &cfg->redis[i]);
+    for (uint32_t i = 0; st == TRIBUS_OK && i < cfg->child_count; i++) {
+        const tribus_agent_child_cfg *want = &cfg->children[i];
+        child *c = NULL;
+
+        st = add(s, want->name, want->kind, want->argv, &c);
+        if (st != TRIBUS_OK)
+            break;
+        if (i == 0 || strcmp(c->row.kind, c[-1].row.kind) != 0)
+            group++;
+        c->group = group;
+        c->restart = want->restart;
+    }
+    if (st != TRIBUS_OK) {
+        tribus_supervise_close(s);
+        return st;
+    }
+    *out = s;
+    return TRIBUS_OK;
+}
+
+void tribus_supervise_close(tribus_supervisor *s)
+{
+    if (s == NULL)
+        return;
+    for (uint32_t i = 0; i < s->count; i++)
+        free(s->children[i].argv);
+    free(s->children);
+    free(s->envp);
+    free(s);
+}
+
+/* ---- one child ---- */
+
+static void fail(child *c, const char *why)
+{
+    c->row.state = TRIBUS_CHILD_FAILED;
+    (void)snprintf(c->row.text, sizeof(c->row.text), "%s", why);
+    tribus_log(TRIBUS_LOG_WARN, "%s: %s", c->row.name, why);
+}
+
+static void back_off(child *c, int64_t now_ns)
+{
+    c->backoff_ns = c->backoff_ns == 0 ? BACKOFF_LEAST : c->backoff_ns * 2;
+    if (c->backoff_ns > BACKOFF_MOST)
+        c->backoff_ns = BACKOFF_MOST;
+    c->row.state = TRIBUS_CHILD_BACKOFF;
+    c->due_ns = now_ns + c->backoff_ns;
+}
+
+static const char *how_it_ended(const child *c, char *buf, size_t bytes)
+{
+    char words[160];
+
+    tribus_child_last_words(c->log_path, words, sizeof(words));
+    if (c->row.last_exit < 0)
+        (void)snprintf(buf, bytes, "killed by signal %d", -c->row.last_exit);
+    else
+        (void)snprintf(buf, bytes, "exit status %d%s%s", c->row.last_exit,
+                       words[0] != '\0' ? ": " : "", words);
+    return buf;
+}
+
+static bool again(const child *c)
+{
+    if (c->restart == TRIBUS_RESTART_NEVER)
+        return false;
+    return c->restart == TRIBUS_RESTART_ALWAYS || c->row.last_exit != 0;
+}
+
+static void ended(tribus_agent *agent, void *owner, uint32_t events)
+{
+    child *c = owner;
+    const int64_t now_ns = tribus_now_ns();
+    const pid_t pid = c->row.pid;
+    const bool asked = c->row.state == TRIBUS_CHILD_STOPPING;
+    char why[224];
+
+    (void)events;
+    if (pid <= 0 || tribus_child_reap(pid, &c->row.last_exit) != TRIBUS_OK)
+        return;
+    tribus_agent_unwatch(agent, &c->process);
+    c->row.pid = 0;
+    (void)how_it_ended(c, why, sizeof(why));
+    if (asked || (c->row.last_exit == 0 && !again(c))) {
+        c->row.state = TRIBUS_CHILD_DONE;
+        tribus_log(TRIBUS_LOG_INFO, "%s ended: %s", c->row.name, why);
+        return;
+    }
+    (void)snprintf(c->row.text, sizeof(c->row.text), "%s", why);
+    if (!again(c) || c->row.last_exit == EXIT_USAGE) {
+        fail(c, why);
+        return;
+    }
+    if (now_ns - c->started_ns > GOOD_RUN)
+        c->backoff_ns = 0;
+    back_off(c, now_ns);
+    c->row.restarts++;
+    agent->status.restarts++;
+    tribus_log(TRIBUS_LOG_WARN, "%s ended: %s; started again in %lld ms", c->row.name, why,
+               (long long)(c->backoff_ns / MS_NS));
+}
+
+static void spawn(child *c, int64_t now_ns)
+{
+    tribus_agent *agent = c->supervisor->agent;
+    char path[512], why[256];
+    pid_t pid = 0;
+    int fd = -1;
+    tribus_status st = tribus_child_find(c->argv[0], path, sizeof(path));
+
+    if (st != TRIBUS_OK) {
+        (void)snprintf(why, sizeof(why), "%s%s", tribus_error_text(),
+                       c->redis ? "; install the package redis-server or set "
+                                  "redis.program; the fabric works without it"
+                                : "");
+        fail(c, why);
+        return;
+    }
+    st = tribus_child_start(path, c->argv, c->supervisor->envp, c->log_path, &pid);
+    if (st == TRIBUS_OK)
+        st = tribus_os_pidfd(pid, &fd);
+    if (st == TRIBUS_OK)
+        st = tribus_agent_watch(agent, &c->process, fd, EPOLLIN);
+    if (st != TRIBUS_OK) { /* out of descriptors or processes: that may pass */
+        (void)snprintf(c->row.text, sizeof(c->row.text), "%s", tribus_error_text());
+        tribus_log(TRIBUS_LOG_WARN, "%s: %s", c->row.name, tribus_error_text());
+        if (pid > 0) {
+            (void)kill(pid, SIGKILL);
+            while (tribus_child_reap(pid, &c->row.last_exit) == TRIBUS_EMPTY)
+                (void)usleep(1000);
+        }
+        if (fd >= 0)
+            (void)close(fd);
+        back_off(c, now_ns);
+        return;
+    }
+    c->row.pid = (int32_t)pid;
+    c->row.state = TRIBUS_CHILD_STARTING;
+    c->started_ns = now_ns;
+    c->due_ns = now_ns + LOOK;
+    tribus_log(TRIBUS_LOG_INFO, "%s started: process %ld", c->row.name, (long)pid);
+}
+
+/* A Redis server that answers there already is used as it is. */
+static void start_redis(child *c, int64_t now_ns)
+{
+    char why[256];
+
+    switch (tribus_server_probe(c->host, c->row.port, FIRST_PROBE)) {
+    case TRIBUS_SERVER_REDIS:
+        c->row.state = TRIBUS_CHILD_EXTERNAL;
+        c->row.text[0] = '\0';
+        tribus_log(TRIBUS_LOG_INFO, "%s: using the server that answers at %s:%d",
+                   c->row.name, c->host, c->row.port);
+        return;
+    case TRIBUS_SERVER_OTHER:
+    case TRIBUS_SERVER_SILENT:
+        (void)snprintf(why, sizeof(why),
+                       "port %d is taken by something that is not Redis: stop it, or set "
+                       "another port for this bus; the fabric works without a server",
+                       c->row.port);
+        fail(c, why);
+        return;
+    case TRIBUS_SERVER_NOBODY:
+        break;
+    }
+    if (c->spawn) {
+        spawn(c, now_ns);
+        return;
+    }
+    if (c->row.text[0] == '\0')
+        tribus_log(TRIBUS_LOG_WARN, "%s: no server answers at %s:%d", c->row.name, c->host,
+                   c->row.port);
+    (void)snprintf(c->row.text, sizeof(c->row.text),
+                   "no server answers at %s:%d; the fabric works without it", c->host,
+                   c->row.port);
+    c->row.state = TRIBUS_CHILD_BACKOFF;
+    c->due_ns = now_ns + LOOK_EXTERNAL;
+}
+
+static bool has_joined(const tribus_agent *agent, int32_t pid)
+{
+    for (uint32_t i = 1; i < TRIBUS_REGISTRY_PARTICIPANTS; i++)
+        if (agent->participants[i].client != NULL && agent->participants[i].row.pid == pid)
+            return true;
+    return false;
+}
+
+static bool is_up(const child *c)
+{
+    if (c->redis)
+        return tribus_server_probe(c->host, c->row.port, PROBE) == TRIBUS_SERVER_REDIS;
+    return has_joined(c->supervisor->agent, c->row.pid);
+}
+
+static void advance(child *c, int64_t now_ns)
+{
+    switch ((tribus_child_state)c->row.state) {
+    case TRIBUS_CHILD_BACKOFF:
+        if (now_ns < c->due_ns)
+            return;
+        /* fall through */
+    case TRIBUS_CHILD_WAITING:
+        if (c->redis)
+            start_redis(c, now_ns);
+        else
+            spawn(c, now_ns);
+        return;
+    case TRIBUS_CHILD_STARTING:
+        if (now_ns < c->due_ns)
+            return;
+        c->due_ns = now_ns + LOOK;
+        if (is_up(c)) {
+            c->row.state = TRIBUS_CHILD_UP;
+            c->row.text[0] = '\0';
+        }
+        return;
+    default:
+        return;
+    }
+}
+
+/* ---- all of them ---- */
+
+static bool settled(const child *c, int64_t now_ns)
+{
+    if (c->row.state == TRIBUS_CHILD_WAITING)
+        return false;
+    return c->row.state != TRIBUS_CHILD_STARTING || now_ns - c->started_ns > SETTLE;
+}
+
+/* The latest group that still has a running process; false: nothing runs. */
+static bool last_running(const tribus_supervisor *s, uint32_t *group)
+{
+    bool any = false;
+
+    for (uint32_t i = 0; i < s->count; i++)
+        if (s->children[i].row.pid != 0 && (s->stop_servers || !s->children[i].redis)) {
+            *group = s->children[i].group;
+            any = true;
+        }
+    return any;
+}
+
+static int64_t stop_some(tribus_supervisor *s, int64_t now_ns)
+{
+    uint32_t group = 0;
+    int64_t next = INT64_MAX;
+
+    for (uint32_t i = 0; i < s->count; i++)
+        if (s->children[i].row.pid == 0 && (s->stop_servers || !s->children[i].redis))
+            s->children[i].row.state = TRIBUS_CHILD_DONE;
+    if (!last_running(s, &group))
+        return next;
+    for (uint32_t i = 0; i < s->count; i++) {
+        child *c = &s->children[i];
+
+        if (c->row.pid == 0 || c->group != group || (c->redis && !s->stop_servers))
+            continue;
+        if (c->row.state != TRIBUS_CHILD_STOPPING) {
+            c->row.state = TRIBUS_CHILD_STOPPING;
+            c->due_ns = now_ns + s->stop_timeout_ns;
+            (void)kill((pid_t)c->row.pid, SIGTERM);
+        } else if (now_ns >= c->due_ns) {
+            tribus_log(TRIBUS_LOG_WARN, "%s does not stop: killed", c->row.name);
+            (void)kill((pid_t)c->row.pid, SIGKILL);
+            c->due_ns = now_ns + s->stop_timeout_ns;
+        }
+        if (c->due_ns < next)
+            next = c->due_ns;
+    }
+    return next;
+}
+
+int64_t tribus_supervise_tick(tribus_supervisor *s, int64_t now_ns)
+{
+    int64_t next = INT64_MAX;
+    bool all_settled = true, more = false;
+
+    if (s->stopping)
+        return stop_some(s, now_ns);
+    for (uint32_t i = 0; i < s->count; i++) {
+        child *c = &s->children[i];
+
+        if (c->group > s->group) {
+            more = true;
+            continue;
+        }
+        advance(c, now_ns);
+        all_settled = all_settled && settled(c, now_ns);
+        if ((c->row.state == TRIBUS_CHILD_STARTING ||
+             c->row.state == TRIBUS_CHILD_BACKOFF) &&
+            c->due_ns < next)
+            next = c->due_ns;
+    }
+    if (more && all_settled) {
+        s->group++;
+        next = now_ns;
+    }
+    return next;
+}
+
+void tribus_supervise_stop(tribus_supervisor *s, bool servers)
+{
+    s->stopping = true;
+    s->stop_servers = s->stop_servers || servers;
+}
+
+bool tribus_supervise_stopped(const tribus_supervisor *s)
+{
+    uint32_t group;
+
+    return s->stopping && !last_running(s, &group);
+}
+
+uint32_t tribus_supervise_count(const tribus_supervisor *s)
+{
+    return s->count;
+}
+
+tribus_status tribus_supervise_get(const tribus_supervisor *s, uint32_t index,
+                                   tribus_agent_child *out)
+{
+    if (index >= s->count)
+        return tribus_error_set(TRIBUS_NOT_FOUND, "there is no child %u", index);
+    *out = s->children[index].row;
+    if (out->pid != 0)
+        out->running_ns = tribus_now_ns() - s->children[index].started_ns;
+    return TRIBUS_OK;
+}

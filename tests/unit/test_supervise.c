@@ -1,0 +1,298 @@
+/* test_supervise.c -- the agent as a parent: servers, start order, restarts, stop.
+ * labels: multiprocess
+ */
+#include "agent_fixture.h"
+#include "agent/server.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+
+#define ROWS 8
+
+/* Ask until row i is in this state, at most 20 s. */
+static tribus_agent_child wait_state(uint32_t i, tribus_child_state state)
+{
+    const int64_t deadline = tribus_now_ns() + 20 * SECOND_NS;
+    tribus_agent_child rows[ROWS];
+    uint32_t count = 0;
+
+    memset(rows, 0, sizeof(rows));
+    for (;;) {
+        OK(tribus_agent_get_children(fixture_path(), 10 * SECOND_NS, rows, ROWS, &count));
+        CHECK(i < count);
+        if (rows[i].state == (uint32_t)state)
+            return rows[i];
+        if (tribus_now_ns() > deadline) {
+            fprintf(stderr, "%s is %s: %s\n", rows[i].name,
+                    tribus_child_state_name(rows[i].state), rows[i].text);
+            CHECK(!"the state is reached");
+        }
+    }
+}
+
+static int gone(pid_t pid)
+{
+    return kill(pid, 0) != 0 && errno == ESRCH;
+}
+
+/* A port nobody has now. */
+static int free_port(void)
+{
+    struct sockaddr_in at = {.sin_family = AF_INET};
+    socklen_t n = sizeof(at);
+    const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    CHECK(bind(fd, (struct sockaddr *)&at, sizeof(at)) == 0);
+    CHECK(getsockname(fd, (struct sockaddr *)&at, &n) == 0);
+    (void)close(fd);
+    return ntohs(at.sin_port);
+}
+
+static int have_redis(void)
+{
+    return access("/usr/bin/redis-server", X_OK) == 0 ||
+           access("/usr/local/bin/redis-server", X_OK) == 0;
+}
+
+static void a_child_that_dies_is_started_again_and_counted(void)
+{
+    const char *const sleep_long[] = {"sleep", "1000", NULL};
+    const tribus_agent_child_cfg child = {
+        .name = "sleeper", .kind = "engine", .argv = sleep_long};
+    tribus_agent *agent =
+        fixture_agent((tribus_agent_cfg){.children = &child, .child_count = 1});
+    tribus_agent_child row = wait_state(0, TRIBUS_CHILD_STARTING);
+    const pid_t first = row.pid;
+    tribus_agent_status status;
+
+    CHECK(first > 0 && strcmp(row.name, "sleeper") == 0 && row.restarts == 0);
+    CHECK(getpgid(first) == first);
+    CHECK(kill(first, SIGKILL) == 0);
+    row = wait_state(0, TRIBUS_CHILD_BACKOFF);
+    CHECK(row.last_exit == -SIGKILL && row.restarts == 1);
+    CHECK(strstr(row.text, "signal 9") != NULL);
+    row = wait_state(0, TRIBUS_CHILD_STARTING);
+    CHECK(row.pid != first);
+    OK(tribus_agent_get_status(fixture_path(), 0, &status));
+    CHECK(status.children == 1 && status.restarts == 1);
+    tribus_agent_stop(agent);
+    CHECK(gone(row.pid) && gone(first));
+}
+
+static void the_last_line_of_a_failed_child_is_shown(void)
+{
+    const char *const fails[] = {"sh", "-c", "echo first; echo no model here >&2; exit 2",
+                                 NULL};
+    const char *const done[] = {"sh", "-c", "echo \"$TRIBUS_SOCKET\"; exit 0", NULL};
+    const char *const missing[] = {"/nowhere/tribus", NULL};
+    const tribus_agent_child_cfg children[] = {
+        {.name = "fails", .kind = "host", .argv = fails},
+        {.name = "done", .kind = "host", .argv = done},
+        {.name = "missing", .kind = "engine", .argv = missing}};
+    tribus_agent *agent =
+        fixture_agent((tribus_agent_cfg){.children = children, .child_count = 3});
+    tribus_agent_child row = wait_state(0, TRIBUS_CHILD_FAILED);
+    char path[128], line[128] = "";
+    FILE *log;
+
+    CHECK_TEXT(row.text, "exit status 2: no model here");
+    CHECK(row.last_exit == 2 && row.restarts == 0);
+    row = wait_state(1, TRIBUS_CHILD_DONE);
+    (void)snprintf(path, sizeof(path), "%s/done.log", fixture_folder);
+    log = fopen(path, "r");
+    CHECK(log != NULL && fgets(line, sizeof(line), log) != NULL);
+    (void)fclose(log);
+    CHECK(strncmp(line, fixture_path(), strlen(fixture_path())) == 0);
+    row = wait_state(2, TRIBUS_CHILD_FAILED);
+    CHECK(strstr(row.text, "/nowhere/tribus") != NULL);
+    tribus_agent_stop(agent);
+}
+
+static void a_child_that_ignores_sigterm_is_killed(void)
+{
+    const char *const stubborn[] = {
+        "sh", "-c", "trap '' TERM; echo up; while :; do sleep 0.1; done", NULL};
+    const tribus_agent_child_cfg child = {
+        .name = "stubborn", .kind = "engine", .argv = stubborn};
+    tribus_agent *agent = fixture_agent((tribus_agent_cfg){
+        .children = &child, .child_count = 1, .stop_timeout_ns = SECOND_NS / 5});
+    const tribus_agent_child row = wait_state(0, TRIBUS_CHILD_STARTING);
+
+    tribus_agent_stop(agent);
+    CHECK(gone(row.pid));
+}
+
+static void nothing_outlives_a_killed_agent(void)
+{
+    int tell[2];
+    pid_t agent_pid, child = 0;
+
+    CHECK(pipe(tell) == 0);
+    (void)fixture_path();
+    (void)fflush(NULL);
+    agent_pid = fork();
+    CHECK(agent_pid >= 0);
+    if (agent_pid == 0) {
+        const char *const stubborn[] = {"sh", "-c", "trap '' TERM; sleep 1000", NULL};
+        const tribus_agent_child_cfg cfg = {
+            .name = "orphan", .kind = "engine", .argv = stubborn};
+        tribus_agent *agent =
+            fixture_agent((tribus_agent_cfg){.children = &cfg, .child_count = 1});
+
+        child = wait_state(0, TRIBUS_CHILD_STARTING).pid;
+        CHECK(agent != NULL && write(tell[1], &child, sizeof(child)) == sizeof(child));
+        for (;;)
+            (void)pause();
+    }
+    CHECK(read(tell[0], &child, sizeof(child)) == sizeof(child));
+    CHECK(!gone(child));
+    fixture_kill(agent_pid, SIGKILL);
+    for (int i = 0; !gone(child); i++) { /* reaped by init, or by nobody: then it is a Z */
+        char path[64], text[256] = "";
+        FILE *f;
+
+        CHECK(i < 10000);
+        (void)snprintf(path, sizeof(path), "/proc/%ld/stat", (long)child);
+        f = fopen(path, "r");
+        if (f == NULL)
+            break;
+        CHECK(fgets(text, sizeof(text), f) != NULL);
+        (void)fclose(f);
+        if (strstr(text, ") Z ") != NULL)
+            break;
+        (void)usleep(1000);
+    }
+    (void)close(tell[0]);
+    (void)close(tell[1]);
+    CHECK(unlink(fixture_path()) == 0);
+    tribus_agent_stop(fixture_agent((tribus_agent_cfg){0})); /* clears the lock away */
+}
+
+static void redis_servers_start_first_and_stop_last(void)
+{
+    const char *const sleep_long[] = {"sleep", "1000", NULL};
+    const tribus_agent_child_cfg child = {
+        .name = "engine", .kind = "engine", .argv = sleep_long};
+    const tribus_agent_redis_cfg redis[] = {
+        {.name = "redis-a", .port = free_port(), .spawn = 1},
+        {.name = "redis-b", .port = free_port(), .spawn = 1}};
+    tribus_agent *agent = fixture_agent((tribus_agent_cfg){.redis = redis,
+                                                           .redis_count = 2,
+                                                           .children = &child,
+                                                           .child_count = 1,
+                                                           .keep_servers = 1});
+    tribus_agent_child a, b, engine;
+    const int64_t wait_ns = 10 * SECOND_NS;
+
+    engine = wait_state(2, TRIBUS_CHILD_STARTING);
+    a = wait_state(0, TRIBUS_CHILD_UP); /* both were up before the engine started */
+    b = wait_state(1, TRIBUS_CHILD_UP);
+    CHECK(a.port == redis[0].port && b.port == redis[1].port);
+    CHECK(tribus_server_probe("127.0.0.1", a.port, SECOND_NS) == TRIBUS_SERVER_REDIS);
+    CHECK(kill(b.pid, SIGKILL) == 0);
+    (void)wait_state(1, TRIBUS_CHILD_BACKOFF);
+    b = wait_state(1, TRIBUS_CHILD_UP);
+    CHECK(b.restarts == 1);
+    CHECK(tribus_agent_wait(agent, 0) == TRIBUS_TIMEOUT);
+    CHECK(tribus_agent_ask_stop(fixture_path(), SECOND_NS / 10) == TRIBUS_TIMEOUT);
+    OK(tribus_agent_wait(agent, wait_ns));
+    CHECK(gone(engine.pid) && !gone(a.pid) && !gone(b.pid));
+    tribus_agent_stop(agent);
+    CHECK(gone(a.pid) && gone(b.pid));
+    CHECK(tribus_server_probe("127.0.0.1", a.port, SECOND_NS) == TRIBUS_SERVER_NOBODY);
+}
+
+static void a_running_redis_is_used_and_left_alone(void)
+{
+    const tribus_agent_redis_cfg redis = {
+        .name = "redis-a", .port = free_port(), .spawn = 1};
+    const tribus_agent_cfg cfg = {.redis = &redis, .redis_count = 1};
+    char folder[] = "/tmp/tribus-test-XXXXXX", socket_path[64];
+    tribus_agent_cfg other = cfg;
+    tribus_agent *owner = fixture_agent(cfg), *user = NULL;
+    const tribus_agent_child row = wait_state(0, TRIBUS_CHILD_UP);
+    tribus_agent_child seen;
+    uint32_t count = 0;
+
+    CHECK(mkdtemp(folder) != NULL);
+    (void)snprintf(socket_path, sizeof(socket_path), "%s/agent.sock", folder);
+    other.socket_path = socket_path;
+    OK(tribus_agent_start(&other, &user));
+    do
+        OK(tribus_agent_get_children(socket_path, 0, &seen, 1, &count));
+    while (seen.state == TRIBUS_CHILD_WAITING);
+    CHECK(seen.state == TRIBUS_CHILD_EXTERNAL && seen.pid == 0);
+    tribus_agent_stop(user);
+    CHECK(!gone(row.pid));
+    tribus_agent_stop(owner);
+    CHECK(gone(row.pid));
+    CHECK(rmdir(folder) == 0);
+}
+
+static void a_taken_port_and_a_missing_program_leave_the_fabric_working(void)
+{
+    struct sockaddr_in at = {.sin_family = AF_INET};
+    socklen_t n = sizeof(at);
+    const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    tribus_agent_redis_cfg redis[3] = {
+        {.name = "redis-a", .spawn = 1},
+        {.name = "redis-b", .port = free_port(), .spawn = 1, .program = "no-such-redis"},
+        {.name = "redis-c", .port = free_port(), .spawn = 0}};
+    tribus_agent *agent;
+    tribus_agent_child row;
+    char want[64];
+
+    at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    CHECK(bind(fd, (struct sockaddr *)&at, sizeof(at)) == 0 && listen(fd, 4) == 0);
+    CHECK(getsockname(fd, (struct sockaddr *)&at, &n) == 0);
+    redis[0].port = ntohs(at.sin_port);
+    agent = fixture_agent((tribus_agent_cfg){.redis = redis, .redis_count = 3});
+    row = wait_state(0, TRIBUS_CHILD_FAILED);
+    (void)snprintf(want, sizeof(want), "port %d is taken by something that is not Redis",
+                   redis[0].port);
+    CHECK(strstr(row.text, want) != NULL);
+    row = wait_state(1, TRIBUS_CHILD_FAILED);
+    CHECK(strstr(row.text, "no-such-redis: no such program") != NULL);
+    CHECK(strstr(row.text, "install the package redis-server") != NULL);
+    row = wait_state(2, TRIBUS_CHILD_BACKOFF);
+    CHECK(strstr(row.text, "no server answers") != NULL);
+    tribus_session_close(fixture_session("works"));
+    tribus_agent_stop(agent);
+    (void)close(fd);
+}
+
+static void names_of_children_must_be_file_names_and_different(void)
+{
+    const char *const argv[] = {"true", NULL};
+    tribus_agent_child_cfg children[2] = {{.name = "a/b", .kind = "x", .argv = argv},
+                                          {.name = "a", .kind = "x", .argv = argv}};
+    tribus_agent_cfg cfg = {
+        .socket_path = fixture_path(), .children = children, .child_count = 2};
+    tribus_agent *agent = NULL;
+
+    CHECK(tribus_agent_start(&cfg, &agent) == TRIBUS_BAD_ARG);
+    children[0].name = "a";
+    CHECK(tribus_agent_start(&cfg, &agent) == TRIBUS_BAD_ARG);
+    CHECK(strstr(tribus_error_text(), "two children are named a") != NULL);
+    CHECK(access(fixture_path(), F_OK) != 0);
+}
+
+int main(void)
+{
+    names_of_children_must_be_file_names_and_different();
+    a_child_that_dies_is_started_again_and_counted();
+    the_last_line_of_a_failed_child_is_shown();
+    a_child_that_ignores_sigterm_is_killed();
+    nothing_outlives_a_killed_agent();
+    a_taken_port_and_a_missing_program_leave_the_fabric_working();
+    if (have_redis()) {
+        redis_servers_start_first_and_stop_last();
+        a_running_redis_is_used_and_left_alone();
+    } else {
+        printf("skip: redis servers: no redis-server here\n");
+    }
+    return 0;
+}
