@@ -6,5 +6,6 @@
 
 int tribus_cli_bench(int argc, char **argv);
 int tribus_cli_bench_handoff(int argc, char **argv);
+int tribus_cli_tap(int argc, char **argv);
 
 #endif

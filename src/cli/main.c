@@ -6,6 +6,7 @@
 
 static const tribus_cli_command commands[] = {
     {"bench", tribus_cli_bench, "measure: handoff, hybrid, fabric, ...", false},
+    {"tap", tribus_cli_tap, "watch the messages of any bus", false},
 };
 
 int main(int argc, char **argv)
