@@ -8,7 +8,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
+
+#define LINGER_NS 100000000LL
 
 static const uint32_t default_cells[TRIBUS_BUSES] = {16384, 2048, 2048};
 
@@ -43,6 +46,17 @@ bool tribus_bus_topic_parse(const char *name, uint32_t *bus, uint32_t *lane)
         }
     }
     return false;
+}
+
+static uint64_t types_of_bus(uint32_t bus)
+{
+    uint64_t types = 0;
+
+    for (uint32_t t = 1; t < TRIBUS_MSG_END; t++) {
+        if (tribus_wire_message_bytes(t) != 0 && tribus_wire_bus_of(t) == bus)
+            types |= 1ull << t;
+    }
+    return types;
 }
 
 /* ---- open and close ---- */
@@ -119,12 +133,45 @@ tribus_status tribus_bus_open(tribus_session *session, const tribus_bus_cfg *cfg
     return TRIBUS_OK;
 }
 
+/* A publisher that ends right after its first message would take its topic away before
+ * those who want it have joined. Wait for them, briefly: they may be busy, or stuck. */
+static void linger(tribus_bus *bus)
+{
+    const int64_t deadline = tribus_deadline_ns(LINGER_NS);
+    const struct timespec step = {.tv_nsec = 500000};
+    tribus_want_reader *wants = NULL;
+    bool all = false;
+
+    if (tribus_want_reader_open(bus->session, &wants) != TRIBUS_OK)
+        return;
+    while (!all && tribus_deadline_left_ns(deadline) > 0) {
+        all = true;
+        for (uint32_t b = 0; b < TRIBUS_BUSES; b++) {
+            for (uint32_t lane = 0; lane < 2; lane++) {
+                if (bus->lanes[b][lane].topic != NULL)
+                    all = all && tribus_want_reader_all_looked(
+                                     wants, types_of_bus(b), bus->lanes[b][lane].revision);
+            }
+        }
+        if (!all)
+            (void)nanosleep(&step, NULL);
+    }
+    tribus_want_reader_close(wants);
+}
+
 void tribus_bus_close(tribus_bus *bus)
 {
+    bool published = false;
+
     if (bus == NULL)
         return;
+    for (uint32_t b = 0; b < TRIBUS_BUSES; b++)
+        published =
+            published || bus->lanes[b][0].topic != NULL || bus->lanes[b][1].topic != NULL;
     while (bus->subscriptions != NULL)
         tribus_bus_unsubscribe(bus->subscriptions);
+    if (published)
+        linger(bus);
     for (uint32_t b = 0; b < TRIBUS_BUSES; b++) {
         for (uint32_t lane = 0; lane < 2; lane++) {
             if (bus->lanes[b][lane].topic == NULL)
@@ -146,6 +193,7 @@ static tribus_status open_lane(tribus_bus *bus, uint32_t b, uint32_t lane)
     char bus_name[24];
     char name[TRIBUS_NAME_BYTES];
     void *mem = NULL;
+    const uint64_t before = tribus_session_revision(bus->session);
     tribus_status st;
     int n;
 
@@ -168,6 +216,10 @@ static tribus_status open_lane(tribus_bus *bus, uint32_t b, uint32_t lane)
         tribus_session_drop(bus->session, &l->object, 1);
         tribus_error_add("publish on %s", tribus_wire_bus_title(b));
     }
+    /* The agent counts up after it has answered. */
+    l->revision = tribus_session_revision(bus->session);
+    if (l->revision == before)
+        l->revision++;
     return st;
 }
 

@@ -26,6 +26,7 @@
 typedef struct tribus_bus_lane {
     tribus_topic *topic;
     tribus_object object;
+    uint64_t revision; /* of the registry, with the topic in it */
 } tribus_bus_lane;
 
 struct tribus_bus {

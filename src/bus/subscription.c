@@ -45,6 +45,7 @@ struct tribus_subscription {
     uint64_t revision;
     bool first_look;
     bool unfinished; /* a topic appeared and is not laid out yet */
+    bool ended;      /* a topic left the registry; it is read to its end */
     bool unread;     /* a look stopped early: there may be more */
     source *sources; /* those of lane 1 first */
     uint32_t count;
@@ -307,6 +308,21 @@ static source *add(tribus_subscription *s, const tribus_object *row, uint32_t bu
     return &s->sources[at];
 }
 
+/* Tell publishers that end how far all our subscriptions have come. */
+static void tell_looked(const tribus_bus *bus)
+{
+    uint64_t least = UINT64_MAX;
+
+    if (bus->want == NULL)
+        return;
+    for (const tribus_subscription *s = bus->subscriptions; s != NULL; s = s->next) {
+        const uint64_t looked = s->unfinished ? 0 : s->revision;
+
+        least = looked < least ? looked : least;
+    }
+    tribus_want_looked(bus->want, least);
+}
+
 /* Bring the sources into line with the registry. */
 static void look(tribus_subscription *s)
 {
@@ -338,9 +354,10 @@ static void look(tribus_subscription *s)
             try_join(s, src);
     }
     for (uint32_t i = s->count; i-- > 0;) {
-        if (!s->sources[i].seen && s->sources[i].topic == NULL)
-            leave(s, i);
+        if (!s->sources[i].seen)
+            s->ended = true;
     }
+    tell_looked(s->bus);
 }
 
 /* ---- receive ---- */
@@ -464,6 +481,7 @@ static tribus_status take_any(tribus_subscription *s)
 
 static void leave_ended(tribus_subscription *s)
 {
+    s->ended = false;
     for (uint32_t i = s->count; i-- > 0;) {
         if (!s->sources[i].seen)
             leave(s, i);
@@ -473,17 +491,14 @@ static void leave_ended(tribus_subscription *s)
 tribus_status tribus_bus_next(tribus_subscription *s, const tribus_msg_header **out,
                               uint64_t *lost)
 {
-    bool changed = false;
     tribus_status st;
 
-    if (s->unfinished || tribus_session_revision(s->bus->session) != s->revision) {
+    if (s->unfinished || tribus_session_revision(s->bus->session) != s->revision)
         look(s);
-        changed = true;
-    }
     st = take_any(s);
     if (st == TRIBUS_OK)
         *out = (const tribus_msg_header *)s->scratch;
-    else if (changed && !s->unread)
+    else if (s->ended && !s->unread)
         leave_ended(s); /* all were read to their end */
     if (lost != NULL) {
         *lost = s->lost;

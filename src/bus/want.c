@@ -18,8 +18,9 @@
 
 typedef struct want_shm {
     _Atomic(uint64_t) magic;
-    _Atomic(uint64_t) types; /* written by the subscriber alone */
-    uint64_t reserved[6];
+    _Atomic(uint64_t) types;  /* written by the subscriber alone, as are these */
+    _Atomic(uint64_t) looked; /* revision of the registry */
+    uint64_t reserved[5];
 } want_shm;
 
 _Static_assert(sizeof(want_shm) == 64, "one cache line");
@@ -72,6 +73,11 @@ tribus_status tribus_want_create(tribus_session *session, uint64_t types, tribus
 void tribus_want_set(tribus_want *want, uint64_t types)
 {
     tribus_store_rlx(&want->shm->types, types); /* a hint: the bridge reads it again soon */
+}
+
+void tribus_want_looked(tribus_want *want, uint64_t revision)
+{
+    tribus_store_rlx(&want->shm->looked, revision); /* nothing else hangs on it */
 }
 
 void tribus_want_destroy(tribus_want *want)
@@ -161,4 +167,19 @@ uint64_t tribus_want_reader_types(tribus_want_reader *r)
             types |= tribus_load_rlx(&shm->types); /* a hint: read again soon */
     }
     return types;
+}
+
+bool tribus_want_reader_all_looked(tribus_want_reader *r, uint64_t types, uint64_t revision)
+{
+    (void)tribus_want_reader_types(r); /* follow the registry */
+    for (uint32_t i = 0; i < r->count; i++) {
+        const want_shm *shm = r->entries[i].shm;
+
+        /* A1 pairs with R1; the rest are hints: looked at again soon */
+        if (tribus_load_acq(&shm->magic) == MAGIC &&
+            (tribus_load_rlx(&shm->types) & types) != 0 &&
+            tribus_load_rlx(&shm->looked) < revision)
+            return false;
+    }
+    return true;
 }

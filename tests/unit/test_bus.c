@@ -1,0 +1,488 @@
+/* test_bus.c -- publish and subscribe over an agent inside this process. labels: bus */
+#include "bus/bus.h"
+#include "base/clock.h"
+#include "check.h"
+#include "tribus/agent.h"
+
+#include <pthread.h>
+#include <unistd.h>
+
+static tribus_agent *agent;
+static char folder[64];
+static char socket_path[96];
+
+static void start_agent(void)
+{
+    const tribus_agent_cfg cfg = {.socket_path = socket_path,
+                                  .memory_limit_bytes = 512u << 20};
+
+    (void)snprintf(folder, sizeof(folder), "/tmp/tribus-test-XXXXXX");
+    CHECK(mkdtemp(folder) != NULL);
+    (void)snprintf(socket_path, sizeof(socket_path), "%s/agent.sock", folder);
+    CHECK(tribus_agent_start(&cfg, &agent) == TRIBUS_OK);
+}
+
+static void stop_agent(void)
+{
+    tribus_agent_stop(agent);
+    CHECK(rmdir(folder) == 0);
+}
+
+typedef struct end {
+    tribus_session *session;
+    tribus_bus *bus;
+} end;
+
+static end open_end(const char *name, const tribus_bus_cfg *cfg)
+{
+    const tribus_session_cfg session_cfg = {
+        .socket_path = socket_path, .name = name, .role = "engine"};
+    end e = {0};
+
+    CHECK(tribus_session_open(&session_cfg, &e.session) == TRIBUS_OK);
+    CHECK(tribus_bus_open(e.session, cfg, &e.bus) == TRIBUS_OK);
+    return e;
+}
+
+static void close_end(end *e)
+{
+    tribus_bus_close(e->bus);
+    tribus_session_close(e->session);
+}
+
+static const tribus_msg_header *price_of(tribus_msg_price_update *m, const char *symbol,
+                                         int64_t price_e9)
+{
+    CHECK(tribus_wire_init(m, sizeof(*m), TRIBUS_MSG_PRICE_UPDATE) == TRIBUS_OK);
+    CHECK(tribus_wire_text_set(m->symbol, sizeof(m->symbol), symbol));
+    m->price_e9 = price_e9;
+    return &m->header;
+}
+
+static void publish_price(end *e, int64_t price_e9)
+{
+    tribus_msg_price_update m;
+
+    CHECK(tribus_bus_publish(e->bus, price_of(&m, "ABC", price_e9)) == TRIBUS_OK);
+}
+
+static const tribus_msg_header *health_of(tribus_msg_engine_health *m, const char *engine)
+{
+    CHECK(tribus_wire_init(m, sizeof(*m), TRIBUS_MSG_ENGINE_HEALTH) == TRIBUS_OK);
+    CHECK(
+        tribus_wire_text_set(m->header.engine_type, sizeof(m->header.engine_type), engine));
+    return &m->header;
+}
+
+/* The price of the next message, or -1 when there is none. */
+static int64_t next_price(tribus_subscription *sub, uint64_t *lost)
+{
+    const tribus_msg_header *m = NULL;
+
+    if (tribus_bus_next(sub, &m, lost) != TRIBUS_OK)
+        return -1;
+    CHECK(m->type == TRIBUS_MSG_PRICE_UPDATE);
+    return ((const tribus_msg_price_update *)m)->price_e9;
+}
+
+static tribus_subscription *subscribe(end *e, const tribus_bus_filter *f)
+{
+    tribus_subscription *sub = NULL;
+
+    CHECK(tribus_bus_subscribe(e->bus, f, &sub) == TRIBUS_OK);
+    return sub;
+}
+
+static void publish_when_subscribed_arrives_with_who_and_when(void)
+{
+    end a = open_end("a", NULL), b = open_end("b", NULL);
+    tribus_subscription *sub = subscribe(&b, NULL);
+    const int64_t before = tribus_now_wall_ns();
+    tribus_msg_any got;
+    const tribus_msg_price_update *p = &got.price_update;
+
+    publish_price(&a, 5);
+    publish_price(&a, 6);
+    CHECK(tribus_bus_poll(sub, &got, sizeof(got), NULL) == TRIBUS_OK);
+    CHECK(p->price_e9 == 5 && p->header.sequence == 1 && p->header.origin != 0);
+    CHECK_TEXT(p->symbol, "ABC");
+    CHECK_TEXT(p->header.engine_type, "engine");
+    CHECK_TEXT(p->header.engine_instance, "a");
+    CHECK(p->header.timestamp_wall_ns >= before);
+    CHECK((p->header.flags & TRIBUS_MSG_FROM_WIRE) == 0);
+    CHECK(tribus_bus_poll(sub, &got, sizeof(got), NULL) == TRIBUS_OK);
+    CHECK(p->price_e9 == 6 && p->header.sequence == 2);
+    CHECK(tribus_bus_poll(sub, &got, sizeof(got), NULL) == TRIBUS_EMPTY);
+    CHECK(tribus_bus_poll(sub, &got, 100, NULL) == TRIBUS_BAD_ARG);
+    close_end(&a);
+    close_end(&b);
+}
+
+static void next_when_a_publisher_comes_later_begins_with_its_first_message(void)
+{
+    end b = open_end("b", NULL);
+    tribus_subscription *sub = subscribe(&b, NULL);
+    end a = open_end("a", NULL);
+
+    for (int64_t i = 0; i < 100; i++)
+        publish_price(&a, i);
+    for (int64_t i = 0; i < 100; i++)
+        CHECK(next_price(sub, NULL) == i);
+    CHECK(next_price(sub, NULL) == -1);
+    close_end(&a);
+    close_end(&b);
+}
+
+static void subscribe_when_messages_passed_already_offers_history_only_if_asked(void)
+{
+    end a = open_end("a", NULL), b = open_end("b", NULL);
+    tribus_subscription *fresh, *late;
+    const tribus_bus_filter three = {.history = 3};
+
+    for (int64_t i = 0; i < 10; i++)
+        publish_price(&a, i);
+    fresh = subscribe(&b, NULL);
+    late = subscribe(&b, &three);
+    CHECK(next_price(fresh, NULL) == -1);
+    CHECK(next_price(late, NULL) == 7);
+    CHECK(next_price(late, NULL) == 8);
+    CHECK(next_price(late, NULL) == 9);
+    CHECK(next_price(late, NULL) == -1);
+    publish_price(&a, 10);
+    CHECK(next_price(fresh, NULL) == 10);
+    CHECK(next_price(late, NULL) == 10);
+    close_end(&a);
+    close_end(&b);
+}
+
+static void next_when_the_publisher_left_reads_to_the_end(void)
+{
+    end a = open_end("a", NULL), b = open_end("b", NULL);
+    tribus_subscription *sub = subscribe(&b, NULL);
+    tribus_bus_stats stats;
+
+    publish_price(&a, 0);
+    CHECK(next_price(sub, NULL) == 0);
+    publish_price(&a, 1);
+    publish_price(&a, 2);
+    close_end(&a);
+    CHECK(next_price(sub, NULL) == 1);
+    CHECK(next_price(sub, NULL) == 2);
+    CHECK(next_price(sub, NULL) == -1);
+    a = open_end("a", NULL); /* the same name again, another topic */
+    publish_price(&a, 3);
+    CHECK(next_price(sub, NULL) == 3);
+    CHECK(next_price(sub, NULL) == -1);
+    CHECK(tribus_bus_get_stats(b.bus, TRIBUS_BUS_MARKETDATA, &stats) == TRIBUS_OK);
+    CHECK(stats.topics == 1 && stats.received == 4 && stats.lost == 0);
+    close_end(&a);
+    close_end(&b);
+}
+
+static void next_when_lapped_says_exactly_how_many_were_lost(void)
+{
+    const tribus_bus_cfg small = {.cells = {16, 16, 16}};
+    end a = open_end("a", &small), b = open_end("b", NULL);
+    tribus_subscription *sub = subscribe(&b, NULL);
+    tribus_bus_stats stats;
+    uint64_t lost = 0, sum = 0, seen = 0;
+    int64_t last = -1, got;
+
+    publish_price(&a, 0);
+    CHECK(next_price(sub, &lost) == 0 && lost == 0);
+    for (int64_t i = 1; i <= 100; i++)
+        publish_price(&a, i);
+    while ((got = next_price(sub, &lost)) >= 0) {
+        CHECK(got > last);
+        last = got;
+        sum += lost;
+        seen++;
+    }
+    CHECK(last == 100 && seen > 0 && seen <= 16 && seen + sum == 100);
+    CHECK(tribus_bus_get_stats(b.bus, TRIBUS_BUS_MARKETDATA, &stats) == TRIBUS_OK);
+    CHECK(stats.lost == sum && stats.received == seen + 1);
+    close_end(&a);
+    close_end(&b);
+}
+
+static void subscribe_with_filters_hands_out_only_what_matches(void)
+{
+    end a = open_end("a", NULL), b = open_end("b", NULL);
+    const tribus_bus_filter by_type = {.types = 1ull << TRIBUS_MSG_ENGINE_HEALTH};
+    const tribus_bus_filter by_bus = {.buses = 1u << TRIBUS_BUS_MARKETDATA};
+    const tribus_bus_filter by_pattern = {.pattern = "nautilus-*-engine_h*"};
+    const tribus_bus_filter by_engine = {.engine = "ml*"};
+    const tribus_bus_filter nothing = {.pattern = "nautilus-*-nonsense"};
+    tribus_subscription *type = subscribe(&b, &by_type), *bus = subscribe(&b, &by_bus);
+    tribus_subscription *pattern = subscribe(&b, &by_pattern);
+    tribus_subscription *engine = subscribe(&b, &by_engine), *none = NULL;
+    tribus_msg_engine_health health;
+    const tribus_msg_header *m = NULL;
+
+    CHECK(tribus_bus_subscribe(b.bus, &nothing, &none) == TRIBUS_BAD_ARG && none == NULL);
+    publish_price(&a, 1);
+    CHECK(tribus_bus_publish(a.bus, health_of(&health, "ml")) == TRIBUS_OK);
+    CHECK(tribus_bus_publish(a.bus, health_of(&health, "risk")) == TRIBUS_OK);
+    for (int i = 0; i < 2; i++) {
+        CHECK(tribus_bus_next(type, &m, NULL) == TRIBUS_OK);
+        CHECK(m->type == TRIBUS_MSG_ENGINE_HEALTH);
+        CHECK(tribus_bus_next(pattern, &m, NULL) == TRIBUS_OK);
+        CHECK(m->type == TRIBUS_MSG_ENGINE_HEALTH);
+    }
+    CHECK(tribus_bus_next(type, &m, NULL) == TRIBUS_EMPTY);
+    CHECK(tribus_bus_next(pattern, &m, NULL) == TRIBUS_EMPTY);
+    CHECK(next_price(bus, NULL) == 1 && next_price(bus, NULL) == -1);
+    CHECK(tribus_bus_next(engine, &m, NULL) == TRIBUS_OK);
+    CHECK_TEXT(m->engine_type, "ml");
+    CHECK(tribus_bus_next(engine, &m, NULL) == TRIBUS_EMPTY);
+    close_end(&a);
+    close_end(&b);
+}
+
+static void publish_when_urgent_overtakes_what_waits(void)
+{
+    end a = open_end("a", NULL), b = open_end("b", NULL);
+    tribus_subscription *sub = subscribe(&b, NULL);
+    tribus_msg_price_update m;
+    const tribus_msg_header *got = NULL;
+
+    for (int64_t i = 0; i < 20; i++)
+        publish_price(&a, i);
+    CHECK(next_price(sub, NULL) == 0);
+    (void)price_of(&m, "ABC", 99);
+    m.header.priority = TRIBUS_PRIORITY_FLASH_CRASH;
+    CHECK(tribus_bus_publish(a.bus, &m.header) == TRIBUS_OK);
+    CHECK(tribus_bus_next(sub, &got, NULL) == TRIBUS_OK);
+    CHECK(got->priority == TRIBUS_PRIORITY_FLASH_CRASH && got->sequence == 21);
+    for (int64_t i = 1; i < 20; i++)
+        CHECK(next_price(sub, NULL) == i);
+    CHECK(next_price(sub, NULL) == -1);
+    close_end(&a);
+    close_end(&b);
+}
+
+static void publish_when_the_message_is_wrong_is_refused_with_the_reason(void)
+{
+    const tribus_bus_cfg two = {.off = 1u << TRIBUS_BUS_NEURAL_GPU};
+    const tribus_bus_cfg wrong = {.off = 8};
+    end a = open_end("a", &two);
+    tribus_msg_price_update m;
+    tribus_msg_any prediction;
+    tribus_bus *none = NULL;
+
+    (void)price_of(&m, "ABC", 1);
+    m.header.type = 999;
+    CHECK(tribus_bus_publish(a.bus, &m.header) == TRIBUS_BAD_ARG);
+    CHECK(strstr(tribus_error_text(), "999") != NULL);
+    (void)price_of(&m, "ABC", 1);
+    m.header.body_bytes = 8;
+    CHECK(tribus_bus_publish(a.bus, &m.header) == TRIBUS_BAD_ARG);
+    CHECK(strstr(tribus_error_text(), "body_bytes") != NULL);
+    CHECK(tribus_wire_init(&prediction, sizeof(prediction), TRIBUS_MSG_ML_PREDICTION) ==
+          TRIBUS_OK);
+    CHECK(tribus_wire_text_set(prediction.ml_prediction.model, 32, "m"));
+    CHECK(tribus_bus_publish(a.bus, &prediction.header) == TRIBUS_REFUSED);
+    CHECK(strstr(tribus_error_text(), "switched off") != NULL);
+    CHECK(tribus_bus_open(a.session, &wrong, &none) == TRIBUS_BAD_ARG && none == NULL);
+    close_end(&a);
+}
+
+static void next_when_a_publisher_writes_nonsense_drops_and_counts_it(void)
+{
+    end a = open_end("a", NULL), b = open_end("b", NULL);
+    tribus_subscription *sub = subscribe(&b, NULL);
+    const size_t bytes = tribus_topic_bytes(64, TRIBUS_BUS_CELL_BYTES);
+    tribus_object object;
+    void *mem = NULL;
+    tribus_topic *topic = NULL;
+    tribus_msg_price_update m;
+    tribus_bus_stats stats;
+    uint64_t seed = check_seed();
+
+    CHECK(tribus_session_create_object(a.session, "bus/marketdata/evil",
+                                       TRIBUS_OBJECT_TOPIC, bytes, 0, &object,
+                                       &mem) == TRIBUS_OK);
+    CHECK(tribus_topic_create(mem, bytes, 64, TRIBUS_BUS_CELL_BYTES) == TRIBUS_OK);
+    CHECK(tribus_topic_open(mem, bytes, TRIBUS_WRITER, 0, &topic) == TRIBUS_OK);
+    for (uint32_t i = 0; i < 30; i++) {
+        unsigned char *cell = tribus_topic_claim(topic);
+        const uint32_t used = i * 19u % 560u;
+
+        for (uint32_t k = 0; k < used; k++) {
+            seed = seed * 6364136223846793005ull + 1442695040888963407ull;
+            cell[k] = (unsigned char)(seed >> 56);
+        }
+        if (used >= 8 && i % 2 == 0) /* a type that exists, the rest nonsense */
+            memcpy(cell, &(uint16_t){TRIBUS_MSG_PRICE_UPDATE}, 2);
+        tribus_topic_commit(topic, used);
+    }
+    (void)price_of(&m, "GOOD", 7);
+    memcpy(tribus_topic_claim(topic), &m, sizeof(m));
+    tribus_topic_commit(topic, sizeof(m));
+    CHECK(next_price(sub, NULL) == 7);
+    CHECK(next_price(sub, NULL) == -1);
+    CHECK(tribus_bus_get_stats(b.bus, TRIBUS_BUS_MARKETDATA, &stats) == TRIBUS_OK);
+    CHECK(stats.invalid == 30 && stats.received == 1);
+    tribus_topic_close(topic);
+    close_end(&a);
+    close_end(&b);
+}
+
+static void subscribe_tells_the_bridge_what_is_wanted_until_it_ends(void)
+{
+    end a = open_end("a", NULL), b = open_end("b", NULL), bridge = open_end("c", NULL);
+    const tribus_bus_cfg look_on = {.observe = 1};
+    end tap = open_end("tap", &look_on);
+    const tribus_bus_filter price = {.types = 1ull << TRIBUS_MSG_PRICE_UPDATE};
+    const tribus_bus_filter health = {.types = 1ull << TRIBUS_MSG_ENGINE_HEALTH};
+    tribus_want_reader *wants = NULL;
+    tribus_subscription *sub;
+
+    CHECK(tribus_want_reader_open(bridge.session, &wants) == TRIBUS_OK);
+    CHECK(tribus_want_reader_types(wants) == 0);
+    (void)subscribe(&tap, NULL); /* looks on, asks for nothing */
+    CHECK(tribus_want_reader_types(wants) == 0);
+    sub = subscribe(&a, &price);
+    CHECK(tribus_want_reader_types(wants) == price.types);
+    (void)subscribe(&b, &health);
+    CHECK(tribus_want_reader_types(wants) == (price.types | health.types));
+    tribus_bus_unsubscribe(sub);
+    CHECK(tribus_want_reader_types(wants) == health.types);
+    close_end(&b);
+    CHECK(tribus_want_reader_types(wants) == 0);
+    tribus_want_reader_close(wants);
+    close_end(&tap);
+    close_end(&bridge);
+    close_end(&a);
+}
+
+static void observe_sees_everything_and_may_publish_nothing(void)
+{
+    const tribus_bus_cfg look_on = {.observe = 1};
+    end a = open_end("a", NULL), tap = open_end("tap", &look_on);
+    tribus_subscription *sub = subscribe(&tap, NULL);
+    const tribus_wait_cfg soon = {.timeout_ns = 5000000};
+    const tribus_wait_cfg long_enough = {.timeout_ns = 10000000000};
+    const tribus_msg_header *m = NULL;
+    tribus_msg_price_update p;
+
+    CHECK(tribus_bus_publish(tap.bus, price_of(&p, "ABC", 1)) == TRIBUS_REFUSED);
+    CHECK(tribus_bus_next_wait(sub, &m, NULL, &soon) == TRIBUS_TIMEOUT);
+    publish_price(&a, 1);
+    CHECK(tribus_bus_next_wait(sub, &m, NULL, &long_enough) == TRIBUS_OK);
+    close_end(&tap);
+    close_end(&a);
+}
+
+typedef struct talker {
+    pthread_t thread;
+    int64_t count;
+    const char *name;
+} talker;
+
+static void *talk(void *context)
+{
+    const talker *t = context;
+    end a = open_end(t->name, NULL);
+
+    for (int64_t i = 0; i < t->count; i++)
+        publish_price(&a, i);
+    close_end(&a);
+    return NULL;
+}
+
+static void next_wait_when_many_publish_hands_out_each_one_in_order(void)
+{
+    static const char *const names[3] = {"t0", "t1", "t2"};
+    end b = open_end("b", NULL);
+    tribus_subscription *sub = subscribe(&b, NULL);
+    const tribus_wait_cfg wait = {.spin_ns = 1000, .timeout_ns = 20000000000};
+    int64_t next[3] = {0, 0, 0}, total = 0;
+    talker talkers[3];
+    uint64_t lost = 0;
+
+    for (int i = 0; i < 3; i++) {
+        talkers[i] = (talker){.count = 5000, .name = names[i]};
+        CHECK(pthread_create(&talkers[i].thread, NULL, talk, &talkers[i]) == 0);
+    }
+    while (total < 15000) {
+        tribus_msg_any m;
+        int i;
+
+        CHECK(tribus_bus_receive_wait(sub, &m, sizeof(m), &lost, &wait) == TRIBUS_OK);
+        CHECK(lost == 0);
+        i = m.header.engine_instance[1] - '0';
+        CHECK(i >= 0 && i < 3 && m.price_update.price_e9 == next[i]);
+        next[i]++;
+        total++;
+    }
+    for (int i = 0; i < 3; i++)
+        CHECK(pthread_join(talkers[i].thread, NULL) == 0);
+    close_end(&b);
+}
+
+static void forward_keeps_what_it_does_not_know(void)
+{
+    end a = open_end("a", NULL), b = open_end("b", NULL);
+    tribus_subscription *sub = subscribe(&b, NULL);
+    char envelope[] = "\"trace\":\"x\"", body[] = "\"venue_code\":7";
+    const tribus_wire_extra extra = {.envelope = envelope,
+                                     .envelope_bytes = strlen(envelope),
+                                     .data = body,
+                                     .data_bytes = strlen(body)};
+    tribus_msg_price_update m;
+    const tribus_msg_header *got = NULL;
+    bool cut = true;
+
+    a.bus->cell_bytes = 1024;
+    (void)price_of(&m, "ABC", 1);
+    m.header.flags |= TRIBUS_MSG_FROM_WIRE;
+    m.header.origin = 42;
+    CHECK(tribus_bus_forward(a.bus, &m.header, &extra, &cut) == TRIBUS_OK && !cut);
+    CHECK(tribus_bus_forward(a.bus, &m.header, NULL, &cut) == TRIBUS_OK && !cut);
+    CHECK(tribus_bus_next(sub, &got, NULL) == TRIBUS_OK);
+    CHECK(got->origin == 42 && (got->flags & TRIBUS_MSG_FROM_WIRE) != 0);
+    CHECK(tribus_bus_extra(sub) != NULL);
+    CHECK_TEXT(tribus_bus_extra(sub)->envelope, envelope);
+    CHECK_TEXT(tribus_bus_extra(sub)->data, body);
+    CHECK(tribus_bus_next(sub, &got, NULL) == TRIBUS_OK);
+    CHECK(tribus_bus_extra(sub) == NULL);
+    close_end(&a);
+    close_end(&b);
+}
+
+static void publish_when_the_agent_is_gone_goes_on(void)
+{
+    end a = open_end("a", NULL), b = open_end("b", NULL);
+    tribus_subscription *sub = subscribe(&b, NULL);
+
+    publish_price(&a, 1);
+    CHECK(next_price(sub, NULL) == 1);
+    tribus_agent_stop(agent);
+    publish_price(&a, 2);
+    CHECK(next_price(sub, NULL) == 2);
+    agent = NULL;
+    close_end(&a);
+    close_end(&b);
+}
+
+int main(void)
+{
+    start_agent();
+    publish_when_subscribed_arrives_with_who_and_when();
+    next_when_a_publisher_comes_later_begins_with_its_first_message();
+    subscribe_when_messages_passed_already_offers_history_only_if_asked();
+    next_when_the_publisher_left_reads_to_the_end();
+    next_when_lapped_says_exactly_how_many_were_lost();
+    subscribe_with_filters_hands_out_only_what_matches();
+    publish_when_urgent_overtakes_what_waits();
+    publish_when_the_message_is_wrong_is_refused_with_the_reason();
+    next_when_a_publisher_writes_nonsense_drops_and_counts_it();
+    subscribe_tells_the_bridge_what_is_wanted_until_it_ends();
+    observe_sees_everything_and_may_publish_nothing();
+    next_wait_when_many_publish_hands_out_each_one_in_order();
+    forward_keeps_what_it_does_not_know();
+    publish_when_the_agent_is_gone_goes_on();
+    stop_agent();
+    return 0;
+}
