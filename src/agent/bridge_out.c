@@ -191,12 +191,13 @@ static tribus_status send_batch(outbound *o, int64_t timeout_ns)
     uint64_t lost = 0;
     tribus_status st = tribus_bus_next_wait(o->sub, &m, &lost, &wait);
 
-    for (uint32_t i = 0; i < BATCH && st == TRIBUS_OK; i++) {
+    for (uint32_t i = 1; st == TRIBUS_OK; i++) {
         if (lost > 0)
             (void)tribus_add_rlx(&o->counters->lost, lost); /* counter */
         st = send_message(o, m);
-        if (st == TRIBUS_OK)
-            st = tribus_bus_next(o->sub, &m, &lost);
+        if (st != TRIBUS_OK || i == BATCH)
+            break; /* before the next one is taken */
+        st = tribus_bus_next(o->sub, &m, &lost);
     }
     return st == TRIBUS_EMPTY || st == TRIBUS_TIMEOUT || st == TRIBUS_FULL ? TRIBUS_OK : st;
 }
