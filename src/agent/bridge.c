@@ -261,7 +261,7 @@ tribus_status tribus_bridge_get_stats(const tribus_bridge *b, uint32_t bus,
     *out = (tribus_bridge_stats){
         .connected = tribus_load_rlx(&c->up) == 2,
         .listening = tribus_load_rlx(&c->listening),
-        .wanted = tribus_load_rlx(&c->wanted),
+        .wanted = tribus_load_rlx(&c->confirmed),
         .sent = tribus_load_rlx(&c->sent),
         .sent_bytes = tribus_load_rlx(&c->sent_bytes),
         .lost = tribus_load_rlx(&c->lost),

@@ -143,13 +143,13 @@ static tribus_status follow(inbound *in)
 
     if (wanted == in->asked)
         return TRIBUS_OK;
+    in->confirmed &= wanted; /* before the server hears of it */
+    tribus_store_rlx(&in->counters->confirmed, in->confirmed);
     st = queue_channels(in, "SUBSCRIBE", wanted & ~in->asked);
     if (st == TRIBUS_OK)
         st = queue_channels(in, "UNSUBSCRIBE", in->asked & ~wanted);
-    if (st == TRIBUS_OK) {
+    if (st == TRIBUS_OK)
         in->asked = wanted;
-        tribus_store_rlx(&in->counters->wanted, wanted); /* read by people */
-    }
     return st;
 }
 

@@ -28,6 +28,7 @@ typedef struct outbound {
     uint64_t replies;         /* taken from it */
     uint64_t numpat; /* the number of the reply to the last PUBSUB NUMPAT; 0: none is due.
                         NUMSUB's comes next. */
+    uint64_t ours;   /* what our other side had subscribed to when NUMSUB was asked */
     bool patterns;
     int64_t next_look_ns;
     int64_t heard_ns; /* when the last reply came, or the last was due */
@@ -66,14 +67,17 @@ static tribus_status ask(outbound *o)
     if (st != TRIBUS_OK)
         return st;
     o->numpat = o->commands;
+    o->ours = tribus_load_rlx(&o->counters->confirmed); /* see subscribed() */
     return queue(o, argc, numsub, NULL);
 }
 
 /* The set of types whose channels have subscribers other than our own other side. */
 static uint64_t subscribed(const outbound *o, const redisReply *r)
 {
-    /* a hint: out of date for the time of one look at most */
-    const uint64_t ours = tribus_load_rlx(&o->counters->confirmed);
+    /* Only what was subscribed to before the question and still is has surely been counted.
+     * Where that is not sure, a message too many is sent rather than one too few. Relaxed:
+     * the question and its answer went through the kernel in between. */
+    const uint64_t ours = o->ours & tribus_load_rlx(&o->counters->confirmed);
     uint64_t types = 0;
 
     if (r->type != REDIS_REPLY_ARRAY)

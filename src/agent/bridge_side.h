@@ -15,7 +15,6 @@
 /* What two threads see of each other; counters have one writer each. */
 typedef struct tribus_bridge_counters {
     _Atomic(uint64_t) listening;
-    _Atomic(uint64_t) wanted;
     _Atomic(uint64_t) confirmed; /* types whose channels the server knows we subscribe to */
     _Atomic(uint64_t) sent;
     _Atomic(uint64_t) sent_bytes;

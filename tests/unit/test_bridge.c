@@ -372,7 +372,7 @@ static void local_traffic_goes_on_while_the_server_is_away(void)
 
 static void open_when_the_password_is_wrong_says_so(void)
 {
-    const tribus_redis_cfg cfg = {.port = port, .password = "wrong"};
+    const tribus_redis_cfg cfg = {.port = port, .user = "nobody", .password = "wrong"};
     const tribus_redis_cfg nobody = {.port = free_port()};
     tribus_redis *r = NULL;
 
