@@ -27,6 +27,7 @@
 #define METADATA_FIXED     100u
 #define METADATA_BYTES_MAX (64u << 20)
 #define CHUNK_BYTES        32768u
+#define FLAG_LAST          0x80u /* last record of an event of the venue */
 #define NO_PRICE           INT64_MAX
 #define NO_SYMBOL          UINT32_MAX
 
@@ -270,7 +271,7 @@ static tribus_status modify(dbn *d, const tribus_flow_order *order)
     return tribus_flow_add(&d->flow, order); /* one not known is added, as the venue says */
 }
 
-static tribus_status apply_mbo(dbn *d, const unsigned char *r, uint32_t symbol)
+static tribus_status apply_order(dbn *d, const unsigned char *r, uint32_t symbol)
 {
     const char action = (char)r[38], side = (char)r[39];
     const tribus_flow_order order = {.id = tribus_bytes_little(r + 16, 8),
@@ -303,6 +304,14 @@ static tribus_status apply_mbo(dbn *d, const unsigned char *r, uint32_t symbol)
     default:
         return tribus_error_set(TRIBUS_BAD_DATA, "unknown action 0x%02x", r[38]);
     }
+}
+
+static tribus_status apply_mbo(dbn *d, const unsigned char *r, uint32_t symbol)
+{
+    const tribus_status st = apply_order(d, r, symbol);
+
+    tribus_flow_group(&d->flow, (r[36] & FLAG_LAST) != 0);
+    return st;
 }
 
 static tribus_status set_levels(dbn *d, const unsigned char *r, uint32_t symbol, int levels)

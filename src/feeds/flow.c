@@ -208,10 +208,29 @@ void tribus_flow_trade(tribus_flow *flow, int64_t price, int64_t qty,
     flow->trade_due = true;
 }
 
+void tribus_flow_quote(tribus_flow *flow, const tribus_feed_quote *quote)
+{
+    tribus_flow_symbol *s = &flow->symbols[flow->symbol];
+
+    s->top = *quote;
+    s->own_quotes = true;
+    flow->quote_due = true;
+}
+
 void tribus_flow_touch(tribus_flow *flow)
 {
-    flow->quote_due = true;
+    flow->quote_due = !flow->symbols[flow->symbol].own_quotes;
     flow->book_due = true;
+}
+
+void tribus_flow_group(tribus_flow *flow, bool last)
+{
+    tribus_flow_symbol *s = &flow->symbols[flow->symbol];
+
+    s->held = s->held || flow->book_due;
+    flow->quote_due = last && s->held;
+    flow->book_due = last && s->held;
+    s->held = s->held && !last;
 }
 
 static void start_event(const tribus_flow *flow, tribus_feed_kind kind,
@@ -228,6 +247,8 @@ static bool quote_changed(tribus_flow *flow)
     tribus_flow_symbol *s = &flow->symbols[flow->symbol];
     tribus_feed_quote top;
 
+    if (s->own_quotes)
+        return true;
     tribus_level_book_quote(&s->book, &top);
     if (memcmp(&top, &s->top, sizeof(top)) == 0)
         return false;

@@ -28,6 +28,8 @@ typedef struct tribus_flow_order {
 typedef struct tribus_flow_symbol {
     tribus_level_book book;
     tribus_feed_quote top;
+    bool held;       /* changed since its last book event */
+    bool own_quotes; /* the venue sends quotes, so none are made from the book */
 } tribus_flow_symbol;
 
 typedef struct tribus_flow {
@@ -66,8 +68,15 @@ void tribus_flow_begin(tribus_flow *flow, uint32_t symbol, int64_t time_ns,
 void tribus_flow_trade(tribus_flow *flow, int64_t price, int64_t qty,
                        tribus_feed_side aggressor, bool hidden);
 
+/* Announce a quote that the venue sent, in 1e-9 units. */
+void tribus_flow_quote(tribus_flow *flow, const tribus_feed_quote *quote);
+
 /* Announce that the symbol's book changed, when no call below did. */
 void tribus_flow_touch(tribus_flow *flow);
+
+/* The message at hand is (last) or is not the last of a group that the venue applies at once:
+ * until the last one, a changed book is held back, since half a group may cross it. */
+void tribus_flow_group(tribus_flow *flow, bool last);
 
 /* The order with this id of this symbol; borrowed until the next change, NULL: none. */
 const tribus_flow_order *tribus_flow_find(const tribus_flow *flow, uint32_t symbol,
