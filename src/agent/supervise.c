@@ -204,6 +204,7 @@ void tribus_supervise_close(tribus_supervisor *s)
 static void fail(child *c, const char *why)
 {
     c->row.state = TRIBUS_CHILD_FAILED;
+    c->due_ns = INT64_MAX;
     (void)snprintf(c->row.text, sizeof(c->row.text), "%s", why);
     tribus_log(TRIBUS_LOG_WARN, "%s: %s", c->row.name, why);
 }
@@ -221,7 +222,9 @@ static const char *how_it_ended(const child *c, char *buf, size_t bytes)
 {
     char words[160];
 
-    tribus_child_last_words(c->log_path, words, sizeof(words));
+    words[0] = '\0';
+    if (c->row.last_exit > 0)
+        tribus_child_last_words(c->log_path, words, sizeof(words));
     if (c->row.last_exit < 0)
         (void)snprintf(buf, bytes, "killed by signal %d", -c->row.last_exit);
     else
@@ -344,7 +347,7 @@ static void start_redis(child *c, int64_t now_ns)
     (void)snprintf(c->row.text, sizeof(c->row.text),
                    "no server answers at %s:%d; the fabric works without it", c->host,
                    c->row.port);
-    c->row.state = TRIBUS_CHILD_BACKOFF;
+    c->row.state = TRIBUS_CHILD_FAILED; /* and looked for again, in advance() */
     c->due_ns = now_ns + LOOK_EXTERNAL;
 }
 
@@ -385,6 +388,10 @@ static void advance(child *c, int64_t now_ns)
             c->row.text[0] = '\0';
         }
         return;
+    case TRIBUS_CHILD_FAILED:
+        if (c->redis && !c->spawn && now_ns >= c->due_ns)
+            start_redis(c, now_ns);
+        return;
     default:
         return;
     }
@@ -397,6 +404,12 @@ static bool settled(const child *c, int64_t now_ns)
     if (c->row.state == TRIBUS_CHILD_WAITING)
         return false;
     return c->row.state != TRIBUS_CHILD_STARTING || now_ns - c->started_ns > SETTLE;
+}
+
+static bool is_due_later(const child *c)
+{
+    return c->row.state == TRIBUS_CHILD_STARTING || c->row.state == TRIBUS_CHILD_BACKOFF ||
+           c->row.state == TRIBUS_CHILD_FAILED;
 }
 
 /* The latest group that still has a running process; false: nothing runs. */
@@ -458,9 +471,7 @@ int64_t tribus_supervise_tick(tribus_supervisor *s, int64_t now_ns)
         }
         advance(c, now_ns);
         all_settled = all_settled && settled(c, now_ns);
-        if ((c->row.state == TRIBUS_CHILD_STARTING ||
-             c->row.state == TRIBUS_CHILD_BACKOFF) &&
-            c->due_ns < next)
+        if (is_due_later(c) && c->due_ns < next)
             next = c->due_ns;
     }
     if (more && all_settled) {

@@ -15,11 +15,17 @@
 
 static _Atomic(int) stop_flag;
 
+/* Commands are called "tribus up"; tribusd is called tribusd. */
+static const char *program(const char *command)
+{
+    return strncmp(command, "tribus", 6) == 0 ? "" : "tribus ";
+}
+
 static void print_usage(FILE *to, const tribus_cli_usage *usage,
                         const tribus_cli_option *options, size_t count)
 {
-    fprintf(to, "usage: tribus %s %s\n\n%s\n", usage->command, usage->synopsis,
-            usage->text);
+    fprintf(to, "usage: %s%s %s\n\n%s\n", program(usage->command), usage->command,
+            usage->synopsis, usage->text);
     if (count > 0)
         fprintf(to, "\noptions:\n");
     for (size_t i = 0; i < count; i++) {
@@ -65,13 +71,13 @@ static bool store(const tribus_cli_usage *usage, const tribus_cli_option *o,
             list->items[list->count++] = value;
             return true;
         }
-        fprintf(stderr, "tribus %s: %s: given more than %u times\n", usage->command,
-                o->name, TRIBUS_CLI_LIST_MAX);
+        fprintf(stderr, "%s%s: %s: given more than %u times\n", program(usage->command),
+                usage->command, o->name, TRIBUS_CLI_LIST_MAX);
         return false;
     }
     }
-    fprintf(stderr, "tribus %s: %s: '%s' is not a number\n", usage->command, o->name,
-            value);
+    fprintf(stderr, "%s%s: %s: '%s' is not a number\n", program(usage->command),
+            usage->command, o->name, value);
     return false;
 }
 
@@ -122,8 +128,10 @@ bool tribus_cli_parse(const tribus_cli_usage *usage, const tribus_cli_option *op
         else
             o = positional(options, count, places++);
         if (o == NULL) {
-            fprintf(stderr, "tribus %s: %s: unknown %s; see tribus %s --help\n",
-                    usage->command, arg, dashed ? "option" : "argument", usage->command);
+            fprintf(stderr, "%s%s: %s: unknown %s; see %s%s --help\n",
+                    program(usage->command), usage->command, arg,
+                    dashed ? "option" : "argument", program(usage->command),
+                    usage->command);
             return false;
         }
         if (!dashed)
@@ -133,8 +141,8 @@ bool tribus_cli_parse(const tribus_cli_usage *usage, const tribus_cli_option *op
         else if (o->value != NULL && i + 1 < argc)
             value = argv[++i];
         if (o->value != NULL && value == NULL) {
-            fprintf(stderr, "tribus %s: %s needs a value (%s)\n", usage->command, o->name,
-                    o->value);
+            fprintf(stderr, "%s%s: %s needs a value (%s)\n", program(usage->command),
+                    usage->command, o->name, o->value);
             return false;
         }
         if (!store(usage, o, value))
@@ -146,7 +154,7 @@ bool tribus_cli_parse(const tribus_cli_usage *usage, const tribus_cli_option *op
 
 int tribus_cli_fail(const char *command)
 {
-    fprintf(stderr, "tribus %s: %s\n", command, tribus_error_text());
+    fprintf(stderr, "%s%s: %s\n", program(command), command, tribus_error_text());
     return TRIBUS_EXIT_FAILED;
 }
 
@@ -154,7 +162,7 @@ int tribus_cli_complain(const char *command, const char *fmt, ...)
 {
     va_list args;
 
-    fprintf(stderr, "tribus %s: ", command);
+    fprintf(stderr, "%s%s: ", program(command), command);
     va_start(args, fmt);
     vfprintf(stderr, fmt, args);
     va_end(args);
@@ -192,7 +200,7 @@ static size_t distance(const char *a, const char *b)
     return d;
 }
 
-int tribus_cli_dispatch(const char *program, const char *text,
+int tribus_cli_dispatch(const char *called, const char *text,
                         const tribus_cli_command *commands, size_t count, int argc,
                         char **argv)
 {
@@ -202,11 +210,11 @@ int tribus_cli_dispatch(const char *program, const char *text,
         strcmp(argv[1], "help") == 0) {
         FILE *to = argc < 2 ? stderr : stdout;
 
-        fprintf(to, "usage: %s <command> [options]\n\n%s\n\ncommands:\n", program, text);
+        fprintf(to, "usage: %s <command> [options]\n\n%s\n\ncommands:\n", called, text);
         for (size_t i = 0; i < count; i++)
             if (!commands[i].hidden)
                 fprintf(to, "  %-12s %s\n", commands[i].name, commands[i].text);
-        fprintf(to, "\n%s <command> --help tells more.\n", program);
+        fprintf(to, "\n%s <command> --help tells more.\n", called);
         return argc < 2 ? TRIBUS_EXIT_USAGE : TRIBUS_EXIT_DONE;
     }
     for (size_t i = 0; i < count; i++) {
@@ -216,10 +224,10 @@ int tribus_cli_dispatch(const char *program, const char *text,
                                                         distance(near->name, argv[1])))
             near = &commands[i];
     }
-    fprintf(stderr, "%s: %s: unknown command", program, argv[1]);
+    fprintf(stderr, "%s: %s: unknown command", called, argv[1]);
     if (near != NULL && distance(near->name, argv[1]) <= 2)
         fprintf(stderr, "; did you mean %s?", near->name);
-    fprintf(stderr, " (%s --help lists them)\n", program);
+    fprintf(stderr, " (%s --help lists them)\n", called);
     return TRIBUS_EXIT_USAGE;
 }
 

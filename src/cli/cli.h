@@ -67,7 +67,7 @@ typedef struct tribus_cli_usage {
 bool tribus_cli_parse(const tribus_cli_usage *usage, const tribus_cli_option *options,
                       size_t count, int argc, char **argv, int *exit_code);
 
-/* Print "tribus <command>: <error text>" and return TRIBUS_EXIT_FAILED. */
+/* Print "tribus <command>: <error text>" ("tribusd: ..." for tribusd) and return TRIBUS_EXIT_FAILED. */
 int tribus_cli_fail(const char *command);
 
 /* Complain in one line, printf-like; returns TRIBUS_EXIT_FAILED. */

@@ -257,7 +257,7 @@ static void a_taken_port_and_a_missing_program_leave_the_fabric_working(void)
     row = wait_state(1, TRIBUS_CHILD_FAILED);
     CHECK(strstr(row.text, "no-such-redis: no such program") != NULL);
     CHECK(strstr(row.text, "install the package redis-server") != NULL);
-    row = wait_state(2, TRIBUS_CHILD_BACKOFF);
+    row = wait_state(2, TRIBUS_CHILD_FAILED);
     CHECK(strstr(row.text, "no server answers") != NULL);
     tribus_session_close(fixture_session("works"));
     tribus_agent_stop(agent);

@@ -1,0 +1,265 @@
+/* tribusd.c -- the agent as a program: settings in, signals in, log lines out.
+ *
+ * It stays in the foreground; `tribus up` puts it into the background, systemd need not.
+ */
+#include "agent/bridge.h"
+#include "base/error.h"
+#include "base/log.h"
+#include "base/os.h"
+#include "cli/cli.h"
+#include "tribus/agent.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#define CHILDREN_MOST 16u
+#define ARGS_MOST     (16u + 2u * TRIBUS_CLI_LIST_MAX)
+
+/* One child's command line; numbers are kept as text beside it. */
+typedef struct command {
+    const char *argv[ARGS_MOST];
+    char numbers[2][24];
+} command;
+
+typedef struct daemon_state {
+    tribus_platform platform;
+    const char *config;
+    tribus_cli_list set;
+    char tribus[4096]; /* the program that hosts and engines are commands of */
+    tribus_agent_redis_cfg redis[3];
+    uint32_t redis_count;
+    tribus_agent_child_cfg children[CHILDREN_MOST];
+    command commands[CHILDREN_MOST];
+    uint32_t child_count;
+} daemon_state;
+
+/* ---- the platform's settings as the agent's ---- */
+
+static void add_bus(daemon_state *d, const char *name, bool enabled, const char *host,
+                    int64_t port, bool spawn)
+{
+    if (!enabled)
+        return;
+    d->redis[d->redis_count++] =
+        (tribus_agent_redis_cfg){.name = name,
+                                 .host = host,
+                                 .port = (int)port,
+                                 .spawn = spawn,
+                                 .program = d->platform.redis.program};
+}
+
+/* The words every child gets at its end: the same settings that we were given. */
+static void finish_command(daemon_state *d, command *c, size_t n)
+{
+    if (d->config != NULL) {
+        c->argv[n++] = "--config";
+        c->argv[n++] = d->config;
+    }
+    for (size_t i = 0; i < d->set.count; i++) {
+        c->argv[n++] = "--set";
+        c->argv[n++] = d->set.items[i];
+    }
+    c->argv[n] = NULL;
+}
+
+static command *add_child(daemon_state *d, const char *name, const char *kind)
+{
+    command *c = &d->commands[d->child_count];
+
+    c->argv[0] = d->tribus;
+    d->children[d->child_count++] =
+        (tribus_agent_child_cfg){.name = name, .kind = kind, .argv = c->argv};
+    return c;
+}
+
+static void add_host(daemon_state *d, const char *name, const char *domain,
+                     const char *device, int64_t core, int64_t spin_us)
+{
+    command *c = add_child(d, name, "host");
+    size_t n = 1;
+
+    (void)snprintf(c->numbers[0], sizeof(c->numbers[0]), "%lld", (long long)core);
+    (void)snprintf(c->numbers[1], sizeof(c->numbers[1]), "%lld", (long long)spin_us);
+    c->argv[n++] = "host";
+    c->argv[n++] = "--domain";
+    c->argv[n++] = domain;
+    c->argv[n++] = "--name";
+    c->argv[n++] = name;
+    c->argv[n++] = "--device";
+    c->argv[n++] = device;
+    c->argv[n++] = "--core";
+    c->argv[n++] = c->numbers[0];
+    c->argv[n++] = "--spin-us";
+    c->argv[n++] = c->numbers[1];
+    finish_command(d, c, n);
+}
+
+static void add_engine(daemon_state *d, const char *name, bool enabled)
+{
+    command *c;
+
+    if (!enabled)
+        return;
+    c = add_child(d, name, "engine");
+    c->argv[1] = "engine";
+    c->argv[2] = name;
+    finish_command(d, c, 3);
+}
+
+static void fill(daemon_state *d)
+{
+    const tribus_platform *p = &d->platform;
+
+    add_bus(d, "redis-marketdata", p->marketdata_bus.enabled, p->marketdata_bus.host,
+            p->marketdata_bus.port, p->marketdata_bus.spawn);
+    add_bus(d, "redis-engine-logic", p->engine_logic_bus.enabled, p->engine_logic_bus.host,
+            p->engine_logic_bus.port, p->engine_logic_bus.spawn);
+    add_bus(d, "redis-neural-gpu", p->neural_gpu_bus.enabled, p->neural_gpu_bus.host,
+            p->neural_gpu_bus.port, p->neural_gpu_bus.spawn);
+    if (p->neural_host.enabled)
+        add_host(d, "host-neural", "neural", p->neural_host.device, p->neural_host.core,
+                 p->neural_host.spin_us);
+    if (p->gpu_host.enabled)
+        add_host(d, "host-gpu", "gpu", p->gpu_host.device, p->gpu_host.core,
+                 p->gpu_host.spin_us);
+    add_engine(d, "risk", p->risk_engine.enabled); /* listeners before talkers */
+    add_engine(d, "ml", p->ml_engine.enabled);
+    add_engine(d, "marketdata", p->marketdata_engine.enabled);
+}
+
+/* `tribus` lies beside `tribusd`. */
+static tribus_status find_tribus(daemon_state *d)
+{
+    const ssize_t n = readlink("/proc/self/exe", d->tribus, sizeof(d->tribus) - 16);
+    char *slash;
+
+    if (n <= 0)
+        return tribus_error_set(TRIBUS_SYSTEM, "/proc/self/exe");
+    d->tribus[n] = '\0';
+    slash = strrchr(d->tribus, '/');
+    if (slash != NULL)
+        (void)snprintf(slash + 1, sizeof("tribus"), "tribus");
+    return TRIBUS_OK;
+}
+
+/* ---- running ---- */
+
+static tribus_log_level level_named(const char *name)
+{
+    for (int i = TRIBUS_LOG_DEBUG; i <= TRIBUS_LOG_ERROR; i++)
+        if (strcmp(name, tribus_log_level_name((tribus_log_level)i)) == 0)
+            return (tribus_log_level)i;
+    return TRIBUS_LOG_INFO;
+}
+
+/* Signals become a descriptor that the agent watches; every thread has them blocked. */
+static int signals(void)
+{
+    sigset_t set;
+
+    (void)signal(SIGPIPE, SIG_IGN);
+    (void)sigemptyset(&set);
+    (void)sigaddset(&set, SIGINT);
+    (void)sigaddset(&set, SIGTERM);
+    (void)sigaddset(&set, SIGHUP);
+    (void)sigprocmask(SIG_BLOCK, &set, NULL);
+    return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+}
+
+/* Every object and client costs descriptors: take as many as we may have. */
+static void raise_limits(void)
+{
+    struct rlimit files;
+
+    if (getrlimit(RLIMIT_NOFILE, &files) != 0 || files.rlim_cur == files.rlim_max)
+        return;
+    files.rlim_cur = files.rlim_max;
+    (void)setrlimit(RLIMIT_NOFILE, &files);
+}
+
+static tribus_status start_bridge(const daemon_state *d, const char *socket,
+                                  tribus_bridge **out)
+{
+    const tribus_platform *p = &d->platform;
+    const tribus_bridge_cfg cfg = {
+        .socket_path = socket,
+        .servers = {{.off = !p->marketdata_bus.enabled,
+                     .host = p->marketdata_bus.host,
+                     .port = (uint16_t)p->marketdata_bus.port},
+                    {.off = !p->engine_logic_bus.enabled,
+                     .host = p->engine_logic_bus.host,
+                     .port = (uint16_t)p->engine_logic_bus.port},
+                    {.off = !p->neural_gpu_bus.enabled,
+                     .host = p->neural_gpu_bus.host,
+                     .port = (uint16_t)p->neural_gpu_bus.port}},
+        .password = p->redis.password[0] != '\0' ? p->redis.password : NULL};
+
+    return tribus_bridge_start(&cfg, out);
+}
+
+static tribus_status run(const daemon_state *d, int stop_fd)
+{
+    const tribus_platform *p = &d->platform;
+    const tribus_agent_cfg cfg = {
+        .socket_path = p->agent.socket[0] != '\0' ? p->agent.socket : NULL,
+        .memory_dir = p->agent.memory_dir[0] != '\0' ? p->agent.memory_dir : NULL,
+        .memory_limit_bytes = (uint64_t)p->agent.memory_mib << 20,
+        .http_port = (int)p->agent.metrics_port,
+        .stop_fd = stop_fd,
+        .redis = d->redis,
+        .redis_count = d->redis_count,
+        .children = d->children,
+        .child_count = d->child_count,
+        .keep_servers = 1};
+    tribus_agent *agent = NULL;
+    tribus_bridge *bridge = NULL;
+    tribus_status st = tribus_agent_start(&cfg, &agent);
+
+    if (st != TRIBUS_OK)
+        return st;
+    tribus_log(TRIBUS_LOG_INFO, "serving %s", tribus_agent_socket(agent));
+    st = start_bridge(d, tribus_agent_socket(agent), &bridge);
+    if (st == TRIBUS_OK)
+        st = tribus_agent_wait(agent, -1);
+    tribus_log(TRIBUS_LOG_INFO, "stopping");
+    tribus_bridge_stop(bridge);
+    tribus_agent_stop(agent);
+    return st;
+}
+
+int main(int argc, char **argv)
+{
+    static const tribus_cli_usage usage = {
+        "tribusd", "[--config FILE] [--set section.key=value]...",
+        "The agent of this host: owns shared memory, watches who lives, runs the Redis\n"
+        "servers, compute hosts and engines of the platform file, joins fabric and wire.\n"
+        "Stays in the foreground until SIGINT, SIGTERM or `tribus down`.",
+        "  tribusd --config /etc/tribus.yaml\n"
+        "  tribusd --set agent.socket=/run/tribus/agent.sock"};
+    static daemon_state d;
+    const tribus_cli_option options[] = {
+        {"--config", "FILE", "platform file (YAML)", TRIBUS_CLI_TEXT, &d.config},
+        {"--set", "S.K=V", "one setting, may be given again", TRIBUS_CLI_LIST, &d.set},
+    };
+    int code, stop_fd;
+
+    if (!tribus_cli_parse(&usage, options, 2, argc, argv, &code))
+        return code;
+    if (tribus_cli_platform(&d.platform, d.config, &d.set) != TRIBUS_OK ||
+        find_tribus(&d) != TRIBUS_OK)
+        return tribus_cli_fail("tribusd");
+    tribus_cli_log_to_stderr("tribusd", level_named(d.platform.agent.log_level));
+    stop_fd = signals();
+    if (stop_fd < 0)
+        return tribus_cli_complain("tribusd", "signalfd failed");
+    raise_limits();
+    fill(&d);
+    code = run(&d, stop_fd) == TRIBUS_OK ? TRIBUS_EXIT_DONE : tribus_cli_fail("tribusd");
+    (void)close(stop_fd);
+    return code;
+}
