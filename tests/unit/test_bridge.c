@@ -9,6 +9,7 @@
 
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <pthread.h>
 #include <signal.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -23,6 +24,7 @@ static char folder[64];
 static char socket_path[96];
 static uint16_t port;
 static pid_t server;
+static pthread_mutex_t log_lock = PTHREAD_MUTEX_INITIALIZER;
 static int log_lines;
 static char log_text[1024];
 
@@ -30,9 +32,24 @@ static void take_log(void *context, tribus_log_level level, const char *text)
 {
     (void)context;
     if (level >= TRIBUS_LOG_WARN) {
+        CHECK(pthread_mutex_lock(&log_lock) == 0);
         log_lines++;
         (void)snprintf(log_text, sizeof(log_text), "%s", text);
+        CHECK(pthread_mutex_unlock(&log_lock) == 0);
     }
+}
+
+/* Lines logged so far; *text (of 1024, NULL allowed): the last one. */
+static int logged(char *text)
+{
+    int lines;
+
+    CHECK(pthread_mutex_lock(&log_lock) == 0);
+    lines = log_lines;
+    if (text != NULL)
+        memcpy(text, log_text, sizeof(log_text));
+    CHECK(pthread_mutex_unlock(&log_lock) == 0);
+    return lines;
 }
 
 static uint16_t free_port(void)
@@ -307,7 +324,8 @@ static void wrong_text_on_a_channel_is_dropped_counted_and_said_once(void)
     tribus_subscription *sub = NULL;
     tribus_redis *r = connect_redis();
     const tribus_msg_header *m = NULL;
-    const int lines = log_lines;
+    const int lines = logged(NULL);
+    char line[1024];
     char *big = malloc(200001);
 
     CHECK(big != NULL);
@@ -328,8 +346,8 @@ static void wrong_text_on_a_channel_is_dropped_counted_and_said_once(void)
     CHECK(tribus_bus_next_wait(sub, &m, NULL, &patient) == TRIBUS_OK);
     CHECK_TEXT(((const tribus_msg_system_alert *)m)->text, "still here");
     CHECK(stats_of(bridge).unknown == 1 && stats_of(bridge).malformed == 5);
-    CHECK(log_lines >= lines + 1);
-    CHECK(strstr(log_text, alert_channel) != NULL);
+    CHECK(logged(line) >= lines + 1);
+    CHECK(strstr(line, alert_channel) != NULL);
     free(big);
     tribus_redis_close(r);
     close_end(&b);
@@ -348,11 +366,11 @@ static void local_traffic_goes_on_while_the_server_is_away(void)
 
     CHECK(tribus_bus_subscribe(b.bus, NULL, &sub) == TRIBUS_OK);
     WAIT_FOR(bridge, s.connected);
-    lines = log_lines;
+    lines = logged(NULL);
     stop_server();
-    WAIT_FOR(bridge, !s.connected && s.outages >= 4);
-    CHECK(log_lines == lines + 1);
-    CHECK(strstr(log_text, "local traffic goes on") != NULL);
+    WAIT_FOR(bridge, !s.connected && s.outages >= 4 && logged(NULL) > lines);
+    CHECK(logged(text) == lines + 1);
+    CHECK(strstr(text, "local traffic goes on") != NULL);
     publish_alert(&a, "while it was away");
     CHECK(tribus_bus_next_wait(sub, &m, NULL, &patient) == TRIBUS_OK);
     start_server();

@@ -74,15 +74,34 @@ static const tribus_msg_header *health_of(tribus_msg_engine_health *m, const cha
     return &m->header;
 }
 
-/* The price of the next message, or -1 when there is none. */
-static int64_t next_price(tribus_subscription *sub, uint64_t *lost)
+static int64_t price_in(const tribus_msg_header *m)
+{
+    CHECK(m->type == TRIBUS_MSG_PRICE_UPDATE);
+    return ((const tribus_msg_price_update *)m)->price_e9;
+}
+
+/* The price of the next message, or -1 when there is none now. */
+static int64_t poll_price(tribus_subscription *sub, uint64_t *lost)
 {
     const tribus_msg_header *m = NULL;
 
-    if (tribus_bus_next(sub, &m, lost) != TRIBUS_OK)
-        return -1;
-    CHECK(m->type == TRIBUS_MSG_PRICE_UPDATE);
-    return ((const tribus_msg_price_update *)m)->price_e9;
+    return tribus_bus_next(sub, &m, lost) == TRIBUS_OK ? price_in(m) : -1;
+}
+
+/* The header of the next message. It is waited for: the agent announces a new topic after
+ * it has given it to its publisher. */
+static const tribus_msg_header *next(tribus_subscription *sub, uint64_t *lost)
+{
+    const tribus_wait_cfg patient = {.timeout_ns = 20000000000};
+    const tribus_msg_header *m = NULL;
+
+    CHECK(tribus_bus_next_wait(sub, &m, lost, &patient) == TRIBUS_OK);
+    return m;
+}
+
+static int64_t next_price(tribus_subscription *sub, uint64_t *lost)
+{
+    return price_in(next(sub, lost));
 }
 
 static tribus_subscription *subscribe(end *e, const tribus_bus_filter *f)
@@ -103,7 +122,7 @@ static void publish_when_subscribed_arrives_with_who_and_when(void)
 
     publish_price(&a, 5);
     publish_price(&a, 6);
-    CHECK(tribus_bus_poll(sub, &got, sizeof(got), NULL) == TRIBUS_OK);
+    CHECK(tribus_bus_receive_wait(sub, &got, sizeof(got), NULL, NULL) == TRIBUS_OK);
     CHECK(p->price_e9 == 5 && p->header.sequence == 1 && p->header.origin != 0);
     CHECK_TEXT(p->symbol, "ABC");
     CHECK_TEXT(p->header.engine_type, "engine");
@@ -128,7 +147,7 @@ static void next_when_a_publisher_comes_later_begins_with_its_first_message(void
         publish_price(&a, i);
     for (int64_t i = 0; i < 100; i++)
         CHECK(next_price(sub, NULL) == i);
-    CHECK(next_price(sub, NULL) == -1);
+    CHECK(poll_price(sub, NULL) == -1);
     close_end(&a);
     close_end(&b);
 }
@@ -143,11 +162,11 @@ static void subscribe_when_messages_passed_already_offers_history_only_if_asked(
         publish_price(&a, i);
     fresh = subscribe(&b, NULL);
     late = subscribe(&b, &three);
-    CHECK(next_price(fresh, NULL) == -1);
+    CHECK(poll_price(fresh, NULL) == -1);
     CHECK(next_price(late, NULL) == 7);
     CHECK(next_price(late, NULL) == 8);
     CHECK(next_price(late, NULL) == 9);
-    CHECK(next_price(late, NULL) == -1);
+    CHECK(poll_price(late, NULL) == -1);
     publish_price(&a, 10);
     CHECK(next_price(fresh, NULL) == 10);
     CHECK(next_price(late, NULL) == 10);
@@ -168,11 +187,11 @@ static void next_when_the_publisher_left_reads_to_the_end(void)
     close_end(&a);
     CHECK(next_price(sub, NULL) == 1);
     CHECK(next_price(sub, NULL) == 2);
-    CHECK(next_price(sub, NULL) == -1);
+    CHECK(poll_price(sub, NULL) == -1);
     a = open_end("a", NULL); /* the same name again, another topic */
     publish_price(&a, 3);
     CHECK(next_price(sub, NULL) == 3);
-    CHECK(next_price(sub, NULL) == -1);
+    CHECK(poll_price(sub, NULL) == -1);
     CHECK(tribus_bus_get_stats(b.bus, TRIBUS_BUS_MARKETDATA, &stats) == TRIBUS_OK);
     CHECK(stats.topics == 1 && stats.received == 4 && stats.lost == 0);
     close_end(&a);
@@ -192,7 +211,7 @@ static void next_when_lapped_says_exactly_how_many_were_lost(void)
     CHECK(next_price(sub, &lost) == 0 && lost == 0);
     for (int64_t i = 1; i <= 100; i++)
         publish_price(&a, i);
-    while ((got = next_price(sub, &lost)) >= 0) {
+    while ((got = poll_price(sub, &lost)) >= 0) {
         CHECK(got > last);
         last = got;
         sum += lost;
@@ -224,16 +243,13 @@ static void subscribe_with_filters_hands_out_only_what_matches(void)
     CHECK(tribus_bus_publish(a.bus, health_of(&health, "ml")) == TRIBUS_OK);
     CHECK(tribus_bus_publish(a.bus, health_of(&health, "risk")) == TRIBUS_OK);
     for (int i = 0; i < 2; i++) {
-        CHECK(tribus_bus_next(type, &m, NULL) == TRIBUS_OK);
-        CHECK(m->type == TRIBUS_MSG_ENGINE_HEALTH);
-        CHECK(tribus_bus_next(pattern, &m, NULL) == TRIBUS_OK);
-        CHECK(m->type == TRIBUS_MSG_ENGINE_HEALTH);
+        CHECK(next(type, NULL)->type == TRIBUS_MSG_ENGINE_HEALTH);
+        CHECK(next(pattern, NULL)->type == TRIBUS_MSG_ENGINE_HEALTH);
     }
     CHECK(tribus_bus_next(type, &m, NULL) == TRIBUS_EMPTY);
     CHECK(tribus_bus_next(pattern, &m, NULL) == TRIBUS_EMPTY);
-    CHECK(next_price(bus, NULL) == 1 && next_price(bus, NULL) == -1);
-    CHECK(tribus_bus_next(engine, &m, NULL) == TRIBUS_OK);
-    CHECK_TEXT(m->engine_type, "ml");
+    CHECK(next_price(bus, NULL) == 1 && poll_price(bus, NULL) == -1);
+    CHECK_TEXT(next(engine, NULL)->engine_type, "ml");
     CHECK(tribus_bus_next(engine, &m, NULL) == TRIBUS_EMPTY);
     close_end(&a);
     close_end(&b);
@@ -246,17 +262,19 @@ static void publish_when_urgent_overtakes_what_waits(void)
     tribus_msg_price_update m;
     const tribus_msg_header *got = NULL;
 
-    for (int64_t i = 0; i < 20; i++)
-        publish_price(&a, i);
-    CHECK(next_price(sub, NULL) == 0);
     (void)price_of(&m, "ABC", 99);
     m.header.priority = TRIBUS_PRIORITY_FLASH_CRASH;
     CHECK(tribus_bus_publish(a.bus, &m.header) == TRIBUS_OK);
-    CHECK(tribus_bus_next(sub, &got, NULL) == TRIBUS_OK);
-    CHECK(got->priority == TRIBUS_PRIORITY_FLASH_CRASH && got->sequence == 21);
+    CHECK(next_price(sub, NULL) == 99);
+    for (int64_t i = 0; i < 20; i++)
+        publish_price(&a, i);
+    CHECK(next_price(sub, NULL) == 0);
+    CHECK(tribus_bus_publish(a.bus, &m.header) == TRIBUS_OK);
+    got = next(sub, NULL);
+    CHECK(got->priority == TRIBUS_PRIORITY_FLASH_CRASH && got->sequence == 22);
     for (int64_t i = 1; i < 20; i++)
         CHECK(next_price(sub, NULL) == i);
-    CHECK(next_price(sub, NULL) == -1);
+    CHECK(poll_price(sub, NULL) == -1);
     close_end(&a);
     close_end(&b);
 }
@@ -320,12 +338,25 @@ static void next_when_a_publisher_writes_nonsense_drops_and_counts_it(void)
     memcpy(tribus_topic_claim(topic), &m, sizeof(m));
     tribus_topic_commit(topic, sizeof(m));
     CHECK(next_price(sub, NULL) == 7);
-    CHECK(next_price(sub, NULL) == -1);
+    CHECK(poll_price(sub, NULL) == -1);
     CHECK(tribus_bus_get_stats(b.bus, TRIBUS_BUS_MARKETDATA, &stats) == TRIBUS_OK);
     CHECK(stats.invalid == 30 && stats.received == 1);
     tribus_topic_close(topic);
     close_end(&a);
     close_end(&b);
+}
+
+/* The agent announces an object after it was made or removed: wait for it. */
+static bool wanted_becomes(tribus_want_reader *wants, uint64_t types)
+{
+    const int64_t deadline = tribus_deadline_ns(20000000000);
+
+    while (tribus_want_reader_types(wants) != types) {
+        if (tribus_deadline_left_ns(deadline) == 0)
+            return false;
+        (void)usleep(500);
+    }
+    return true;
 }
 
 static void subscribe_tells_the_bridge_what_is_wanted_until_it_ends(void)
@@ -339,17 +370,17 @@ static void subscribe_tells_the_bridge_what_is_wanted_until_it_ends(void)
     tribus_subscription *sub;
 
     CHECK(tribus_want_reader_open(bridge.session, &wants) == TRIBUS_OK);
-    CHECK(tribus_want_reader_types(wants) == 0);
+    CHECK(wanted_becomes(wants, 0));
     (void)subscribe(&tap, NULL); /* looks on, asks for nothing */
-    CHECK(tribus_want_reader_types(wants) == 0);
+    CHECK(wanted_becomes(wants, 0));
     sub = subscribe(&a, &price);
-    CHECK(tribus_want_reader_types(wants) == price.types);
+    CHECK(wanted_becomes(wants, price.types));
     (void)subscribe(&b, &health);
-    CHECK(tribus_want_reader_types(wants) == (price.types | health.types));
+    CHECK(wanted_becomes(wants, price.types | health.types));
     tribus_bus_unsubscribe(sub);
-    CHECK(tribus_want_reader_types(wants) == health.types);
+    CHECK(wanted_becomes(wants, health.types));
     close_end(&b);
-    CHECK(tribus_want_reader_types(wants) == 0);
+    CHECK(wanted_becomes(wants, 0));
     tribus_want_reader_close(wants);
     close_end(&tap);
     close_end(&bridge);
@@ -440,7 +471,7 @@ static void forward_keeps_what_it_does_not_know(void)
     m.header.origin = 42;
     CHECK(tribus_bus_forward(a.bus, &m.header, &extra, &cut) == TRIBUS_OK && !cut);
     CHECK(tribus_bus_forward(a.bus, &m.header, NULL, &cut) == TRIBUS_OK && !cut);
-    CHECK(tribus_bus_next(sub, &got, NULL) == TRIBUS_OK);
+    got = next(sub, NULL);
     CHECK(got->origin == 42 && (got->flags & TRIBUS_MSG_FROM_WIRE) != 0);
     CHECK(tribus_bus_extra(sub) != NULL);
     CHECK_TEXT(tribus_bus_extra(sub)->envelope, envelope);
