@@ -64,6 +64,36 @@ TRIBUS_MUST_CHECK tribus_status tribus_doorbell_wait(tribus_doorbell_shm *const 
                                                      void *context,
                                                      const tribus_wait_cfg *cfg);
 
+/* To sleep in an event loop instead: arm the bell, look once more at what you wait for, then
+ * poll the eventfd. It fires at the next press by anyone who was given it with a set_event()
+ * call, and no longer until the bell is armed again. */
+void tribus_doorbell_arm(tribus_doorbell_shm *bell);
+
+/* Press; when somebody sleeps, also write to an eventfd. event: -1 for none. */
+void tribus_doorbell_press_event(tribus_doorbell_shm *bell, int event);
+
+/* Where the pressers cannot be given a descriptor: a thread of ours sleeps on the bells and
+ * fires an eventfd of this process. One wake-up slower than a direct one. */
+typedef struct tribus_watch tribus_watch;
+
+/* bells: 1..127, borrowed until close. The watch starts disarmed.
+ * Returns TRIBUS_OK, TRIBUS_BAD_ARG, TRIBUS_NO_MEMORY or TRIBUS_SYSTEM. */
+TRIBUS_MUST_CHECK tribus_status tribus_watch_open(tribus_doorbell_shm *const *bells,
+                                                  uint32_t count, tribus_watch **out);
+void tribus_watch_close(tribus_watch *watch);
+
+/* The eventfd, non-blocking, owned by the watch. */
+int tribus_watch_fd(const tribus_watch *watch);
+
+/* Clear the eventfd and fire it at the next press of a bell, or after 50 ms for a look
+ * without reason. After this call look once more at what you wait for, then poll. */
+void tribus_watch_arm(tribus_watch *watch);
+
+/* Keep the cores from sleeping deeply while *fd is open: a blocking wake costs 2.6 us
+ * instead of 25. Costs power. Needs the right to write /dev/cpu_dma_latency.
+ * fd: owned by the caller, close(). Returns TRIBUS_OK, TRIBUS_REFUSED or TRIBUS_NOT_FOUND. */
+TRIBUS_MUST_CHECK tribus_status tribus_doorbell_hold_latency(int *fd);
+
 /* ======================== timeline: a counter that only grows ========================
  * Any number of waiters; advanced by whoever owns the thing it describes. 64-bit value and
  * a doorbell, 128 bytes. INT64_MAX means poisoned: the producer failed, every wait
@@ -195,6 +225,19 @@ size_t tribus_ring_bytes(uint32_t cells, uint32_t cell_bytes);
 TRIBUS_MUST_CHECK tribus_status tribus_ring_create(void *mem, size_t bytes, uint32_t cells,
                                                    uint32_t cell_bytes);
 
+/* What happens to a writer whose ring is full. */
+typedef enum tribus_flow {
+    TRIBUS_FLOW_KEEP = 0,     /* claim returns FULL, claim_wait waits; nothing is lost */
+    TRIBUS_FLOW_OVERWRITE = 1 /* the oldest is overwritten, and counted at both ends */
+} tribus_flow;
+
+/* As tribus_ring_create() with a flow. In a ring that overwrites both ends copy: the writer
+ * fills private memory, the reader is given a private copy, no batches; a claim never
+ * returns FULL. */
+TRIBUS_MUST_CHECK tribus_status tribus_ring_create_flow(void *mem, size_t bytes,
+                                                        uint32_t cells, uint32_t cell_bytes,
+                                                        tribus_flow flow);
+
 /* Take one end. out: owned by the caller, tribus_ring_close().
  * Returns TRIBUS_OK, TRIBUS_BAD_ARG, TRIBUS_NO_MEMORY, TRIBUS_VERSION, TRIBUS_CORRUPT. */
 TRIBUS_MUST_CHECK tribus_status tribus_ring_open(void *mem, size_t bytes, tribus_end end,
@@ -208,6 +251,11 @@ uint32_t tribus_ring_payload_bytes(const tribus_ring *ring);
  * the same cell. Returns TRIBUS_OK, TRIBUS_FULL, TRIBUS_CORRUPT. */
 TRIBUS_MUST_CHECK tribus_status tribus_ring_claim(tribus_ring *ring, void **out);
 void tribus_ring_commit(tribus_ring *ring);
+
+/* As claim, but wait for room. Returns also TRIBUS_TIMEOUT, TRIBUS_SYSTEM. */
+TRIBUS_MUST_CHECK tribus_status tribus_ring_claim_wait(tribus_ring *ring,
+                                                       const tribus_wait_cfg *cfg,
+                                                       void **out);
 
 /* Writer: the same for up to `want` cells at once. Cell i of the batch is at
  * tribus_ring_batch_at(ring, i). *got 1..want. commit_batch shows the first n of them. */
@@ -229,6 +277,9 @@ TRIBUS_MUST_CHECK tribus_status tribus_ring_peek_batch(tribus_ring *ring, uint32
                                                        uint32_t *got);
 void tribus_ring_release_batch(tribus_ring *ring, uint32_t n);
 
+/* Reader of a ring that overwrites: messages lost by that since it opened. */
+uint64_t tribus_ring_lost(const tribus_ring *ring);
+
 /* Messages committed and not yet released, as this end sees it. */
 uint64_t tribus_ring_waiting(const tribus_ring *ring);
 
@@ -243,6 +294,9 @@ tribus_doorbell_shm *tribus_ring_bell(tribus_ring *ring, tribus_end sleeper);
  * out only when it looks again, every 50 ms. */
 void tribus_ring_set_bell(tribus_ring *ring, tribus_doorbell_shm *bell);
 
+/* Also fire this eventfd when a press of ours finds a sleeper. -1: none. Borrowed. */
+void tribus_ring_set_event(tribus_ring *ring, int event);
+
 /* Count into c from now on; NULL: do not count. c: borrowed, this process is its writer. */
 void tribus_ring_set_counters(tribus_ring *ring, tribus_counters *c);
 
@@ -250,6 +304,49 @@ void tribus_ring_set_counters(tribus_ring *ring, tribus_counters *c);
  * Returns TRIBUS_OK, TRIBUS_TIMEOUT, TRIBUS_CORRUPT, TRIBUS_SYSTEM. */
 TRIBUS_MUST_CHECK tribus_status tribus_ring_wait(tribus_ring *ring,
                                                  const tribus_wait_cfg *cfg);
+
+/* ======================== lanes: many writers, many readers ========================
+ * A ring from every writer to every reader, and one doorbell a reader. Order is kept per
+ * writer and reader. A message goes to one reader: the next in turn with room, or the one
+ * the writer names. Everything a ring promises holds for each lane. */
+
+typedef struct tribus_lanes tribus_lanes;
+
+typedef struct tribus_lanes_cfg {
+    uint32_t writers, readers;  /* 1..64 each, at most 1024 lanes in all */
+    uint32_t cells, cell_bytes; /* of each lane, as for a ring */
+} tribus_lanes_cfg;
+
+/* 0 when out of range. */
+size_t tribus_lanes_bytes(const tribus_lanes_cfg *cfg);
+TRIBUS_MUST_CHECK tribus_status tribus_lanes_create(void *mem, size_t bytes,
+                                                    const tribus_lanes_cfg *cfg);
+
+/* number: which writer or reader this is, from 0, given by whoever wires them together; one
+ * process at a time may be it. Returns as tribus_ring_open(). */
+TRIBUS_MUST_CHECK tribus_status tribus_lanes_open(void *mem, size_t bytes, tribus_end end,
+                                                  uint32_t number, tribus_lanes **out);
+void tribus_lanes_close(tribus_lanes *lanes);
+
+#define TRIBUS_LANES_NEXT UINT32_MAX /* whichever is next in turn */
+
+/* Writer: the lane to a reader, or the next in turn that has room; use its claim, commit and
+ * batch calls. Reader: the lane from a writer, or the next in turn that has a message; use
+ * its peek, release and batch calls. *out: borrowed until close.
+ * Returns TRIBUS_OK, TRIBUS_FULL or TRIBUS_EMPTY (none in turn has), TRIBUS_CORRUPT,
+ * TRIBUS_BAD_ARG. */
+TRIBUS_MUST_CHECK tribus_status tribus_lanes_select(tribus_lanes *lanes, uint32_t number,
+                                                    tribus_ring **out);
+
+/* Wait until select(TRIBUS_LANES_NEXT) finds one. Returns TRIBUS_OK, TRIBUS_TIMEOUT, TRIBUS_SYSTEM, TRIBUS_BAD_ARG. */
+TRIBUS_MUST_CHECK tribus_status tribus_lanes_wait(tribus_lanes *lanes,
+                                                  const tribus_wait_cfg *cfg);
+
+/* Reader: the doorbell of all its lanes. */
+tribus_doorbell_shm *tribus_lanes_bell(tribus_lanes *lanes);
+
+/* Call on every lane of this end. */
+void tribus_lanes_set_counters(tribus_lanes *lanes, tribus_counters *c);
 
 /* ======================== topic: one writer, many readers ========================
  * Readers hold no claim: they copy a message out and are told when the writer lapped them.
@@ -278,6 +375,20 @@ void *tribus_topic_claim(tribus_topic *topic);
 /* bytes: 0..payload_bytes; more is cut to that. */
 void tribus_topic_commit(tribus_topic *topic, uint32_t bytes);
 
+/* Writer: fill up to `want` payloads, then show the first n with one press. *got: 1..want,
+ * at most 64. Payload i is at tribus_topic_batch_at(topic, i), sizes[i] bytes of it. */
+void tribus_topic_claim_batch(tribus_topic *topic, uint32_t want, uint32_t *got);
+void *tribus_topic_batch_at(tribus_topic *topic, uint32_t i);
+void tribus_topic_commit_batch(tribus_topic *topic, uint32_t n, const uint32_t *sizes);
+
+/* Reader: copy up to `want` messages to buf, message i at i * stride (at least
+ * payload_bytes). sizes: `want` of them. Returns as tribus_topic_read(); a batch ends before
+ * a loss, so *lost lies in front of the first. */
+TRIBUS_MUST_CHECK tribus_status tribus_topic_read_batch(tribus_topic *topic, void *buf,
+                                                        size_t stride, uint32_t want,
+                                                        uint32_t *got, uint32_t *sizes,
+                                                        uint64_t *lost);
+
 /* Reader: copy the next message. buf: at least payload_bytes. *bytes: its size.
  * *lost: messages overwritten before this reader got to them, since the last call (exact).
  * Returns TRIBUS_OK (also when *lost > 0: the message is the oldest that survived),
@@ -294,6 +405,8 @@ uint64_t tribus_topic_published(const tribus_topic *topic);
 
 /* NULL where the mapping is read-only. */
 tribus_doorbell_shm *tribus_topic_bell(tribus_topic *topic);
+/* Also fire this eventfd when a press of ours finds a sleeper. -1: none. Borrowed. */
+void tribus_topic_set_event(tribus_topic *topic, int event);
 void tribus_topic_set_counters(tribus_topic *topic, tribus_counters *c);
 TRIBUS_MUST_CHECK tribus_status tribus_topic_wait(tribus_topic *topic,
                                                   const tribus_wait_cfg *cfg);
@@ -375,6 +488,21 @@ uint32_t tribus_region_withdraw(tribus_region *region, uint32_t holder);
 /* Slots that are neither loaned nor held. */
 uint32_t tribus_region_free_slots(const tribus_region *region);
 void tribus_region_set_counters(tribus_region *region, tribus_counters *c);
+
+/* ======================== place: where memory lies ========================
+ * For whoever creates memory, right after mapping it. What cannot be had is not a fault: got
+ * says what was. */
+
+typedef struct tribus_place {
+    int huge; /* wanted: try huge pages. got: nonzero where the kernel made some */
+    int node; /* NUMA node, -1: do not care. got: the node of the first page, -1: unknown */
+} tribus_place;
+
+/* Ask for huge pages and a node, then touch every page, so that nothing faults later.
+ * Returns TRIBUS_OK or TRIBUS_BAD_ARG. */
+TRIBUS_MUST_CHECK tribus_status tribus_place_memory(void *mem, size_t bytes,
+                                                    const tribus_place *want,
+                                                    tribus_place *got);
 
 #ifdef __cplusplus
 }

@@ -32,7 +32,10 @@
 #include "base/os.h"
 #include "fabric/layout.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
+#include <unistd.h>
 
 #define BELLS_MAX      128u
 #define SPIN_DEFAULT   20000
@@ -54,10 +57,46 @@ void tribus_doorbell_press(tribus_doorbell_shm *bell)
     }
 }
 
+void tribus_doorbell_press_event(tribus_doorbell_shm *bell, int event)
+{
+    const uint64_t one = 1;
+
+    /* R1 pairs with A1 in announce. */
+    if ((tribus_add_ar(&bell->word, 2u) & 1u) != 0) {
+        (void)tribus_and_ar(&bell->word, ~(uint32_t)1u);
+        tribus_os_futex_wake(&bell->word, INT_MAX);
+        if (event >= 0 && write(event, &one, sizeof(one)) < 0)
+            return; /* full: it is readable already, which is all we want */
+    }
+}
+
 static uint32_t announce(tribus_doorbell_shm *bell)
 {
     /* A1 pairs with R1 in tribus_doorbell_press. */
     return tribus_or_ar(&bell->word, 1u) | 1u;
+}
+
+void tribus_doorbell_arm(tribus_doorbell_shm *bell)
+{
+    (void)announce(bell);
+}
+
+tribus_status tribus_doorbell_hold_latency(int *fd)
+{
+    const int32_t none = 0;
+    const int device = open("/dev/cpu_dma_latency", O_WRONLY | O_CLOEXEC);
+
+    if (device < 0)
+        return tribus_error_set(errno == ENOENT ? TRIBUS_NOT_FOUND : TRIBUS_REFUSED,
+                                "/dev/cpu_dma_latency cannot be opened: %s",
+                                errno == ENOENT ? "this kernel has none"
+                                                : "run as root or change its mode");
+    if (write(device, &none, sizeof(none)) != (ssize_t)sizeof(none)) {
+        (void)close(device);
+        return tribus_error_set(TRIBUS_REFUSED, "/dev/cpu_dma_latency takes no value");
+    }
+    *fd = device;
+    return TRIBUS_OK;
 }
 
 /* Poll until ready or until `spin_ns` of the time to the deadline are gone. */

@@ -14,6 +14,7 @@
 #define TRIBUS_MAGIC_TOPIC    0x49504f54u /* "TOPI" */
 #define TRIBUS_MAGIC_REGION   0x49474552u /* "REGI" */
 #define TRIBUS_MAGIC_TIMELINE 0x454d4954u /* "TIME" */
+#define TRIBUS_MAGIC_LANES    0x454e414cu /* "LANE" */
 #define TRIBUS_MAGIC_LINK     0x4b4e494cu /* "LINK" */
 
 /* 0: what the structure is; stored last by create, with a release.   4: its version. */

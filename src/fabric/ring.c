@@ -23,72 +23,17 @@
  * loses no store it has retired, so program order is enough for both.
  */
 #include "base/error.h"
-#include "fabric/counter.h"
+#include "fabric/ring.h"
 
 #include <stdlib.h>
 
 #define CELLS_MAX      (1u << 24)
 #define CELL_BYTES_MAX (1u << 20)
-#define SEQUENCE_BYTES 8u
-
-struct tribus_ring_shm {
-    /* 0: fixed at creation */
-    tribus_shm_head head;
-    uint32_t cells;
-    uint32_t cell_bytes;
-    uint64_t unused0[14];
-    /* 128: the writer's */
-    _Atomic(uint64_t) tail_hint; /* for onlookers; the cells decide */
-    uint64_t unused1[15];
-    /* 256: the reader's */
-    _Atomic(uint64_t) released;
-    _Atomic(uint64_t) offered;
-    uint64_t unused2[14];
-    /* 384: pressed by commit */
-    struct tribus_doorbell_shm reader_bell;
-    uint64_t unused3[8];
-    /* 512: pressed by release */
-    struct tribus_doorbell_shm writer_bell;
-    uint64_t unused4[8];
-    /* 640: cells */
-};
-
-_Static_assert(offsetof(struct tribus_ring_shm, tail_hint) == 128, "layout");
-_Static_assert(offsetof(struct tribus_ring_shm, released) == 256, "layout");
-_Static_assert(offsetof(struct tribus_ring_shm, reader_bell) == 384, "layout");
-_Static_assert(offsetof(struct tribus_ring_shm, writer_bell) == 512, "layout");
-_Static_assert(sizeof(struct tribus_ring_shm) == 640, "layout");
-
-struct tribus_ring {
-    unsigned char *cells;
-    struct tribus_ring_shm *shm;
-    uint64_t position;  /* writer: tail; reader: head */
-    uint64_t head_seen; /* writer: a past value of released */
-    uint64_t offered;   /* reader: what shm->offered holds */
-    uint64_t again;     /* reader: messages before this were offered to a dead one */
-    uint32_t mask;
-    uint32_t cell_bytes;
-    uint32_t granted; /* cells claimed or peeked, not yet committed or released */
-    tribus_end end;
-    tribus_doorbell_shm *press; /* what we press; may be NULL */
-    tribus_doorbell_shm *sleep; /* what we sleep on */
-    tribus_counters *counters;  /* may be NULL */
-};
-
-static unsigned char *cell_at(const tribus_ring *r, uint64_t position)
-{
-    return r->cells + (size_t)(position & r->mask) * r->cell_bytes;
-}
-
-static _Atomic(uint64_t) *sequence_of(unsigned char *cell)
-{
-    return (_Atomic(uint64_t) *)(void *)cell;
-}
-
-static uint64_t cell_count(const tribus_ring *r)
-{
-    return (uint64_t)r->mask + 1u;
-}
+#define SEQUENCE_BYTES TRIBUS_RING_SEQUENCE_BYTES
+#define cell_at        tribus_ring_cell_at
+#define sequence_of    tribus_ring_sequence_of
+#define cell_count     tribus_ring_cell_count
+#define corrupt        tribus_ring_corrupt
 
 size_t tribus_ring_bytes(uint32_t cells, uint32_t cell_bytes)
 {
@@ -103,6 +48,12 @@ size_t tribus_ring_bytes(uint32_t cells, uint32_t cell_bytes)
 tribus_status tribus_ring_create(void *mem, size_t bytes, uint32_t cells,
                                  uint32_t cell_bytes)
 {
+    return tribus_ring_create_flow(mem, bytes, cells, cell_bytes, TRIBUS_FLOW_KEEP);
+}
+
+tribus_status tribus_ring_create_flow(void *mem, size_t bytes, uint32_t cells,
+                                      uint32_t cell_bytes, tribus_flow flow)
+{
     struct tribus_ring_shm *shm = mem;
     const size_t need = tribus_ring_bytes(cells, cell_bytes);
     unsigned char *first = (unsigned char *)mem + sizeof(*shm);
@@ -113,6 +64,8 @@ tribus_status tribus_ring_create(void *mem, size_t bytes, uint32_t cells,
             "ring of %u cells of %u bytes: cells must be a power of two "
             "2..2^24, bytes a multiple of 64 up to 1 MiB",
             cells, cell_bytes);
+    if (flow != TRIBUS_FLOW_KEEP && flow != TRIBUS_FLOW_OVERWRITE)
+        return tribus_error_set(TRIBUS_BAD_ARG, "ring: %d is no flow", (int)flow);
     if (mem == NULL || bytes < need || (uintptr_t)mem % TRIBUS_CACHE_LINE_BYTES != 0)
         return tribus_error_set(TRIBUS_BAD_ARG,
                                 "ring: needs %zu bytes at a multiple of 64, has %zu", need,
@@ -121,6 +74,7 @@ tribus_status tribus_ring_create(void *mem, size_t bytes, uint32_t cells,
     shm->head.version = TRIBUS_FABRIC_VERSION;
     shm->cells = cells;
     shm->cell_bytes = cell_bytes;
+    shm->flow = (uint32_t)flow;
     tribus_store_rlx(&shm->tail_hint, 0u); /* these are shown by R0 */
     tribus_store_rlx(&shm->released, 0u);
     tribus_store_rlx(&shm->offered, 0u);
@@ -133,10 +87,10 @@ tribus_status tribus_ring_create(void *mem, size_t bytes, uint32_t cells,
     return TRIBUS_OK;
 }
 
-static tribus_status check_layout(void *mem, size_t bytes, uint32_t *cells,
-                                  uint32_t *cell_bytes)
+static tribus_status check_layout(void *mem, size_t bytes, tribus_ring *r, uint32_t *flow)
 {
     struct tribus_ring_shm *shm = mem;
+    uint32_t cells;
     size_t need;
 
     if (mem == NULL || (uintptr_t)mem % TRIBUS_CACHE_LINE_BYTES != 0)
@@ -144,19 +98,23 @@ static tribus_status check_layout(void *mem, size_t bytes, uint32_t *cells,
     if (bytes < sizeof(*shm))
         return tribus_error_set(TRIBUS_CORRUPT, "ring: %zu bytes are too few for any",
                                 bytes);
-    /* A0 pairs with R0 in tribus_ring_create. */
+    /* A0 pairs with R0 in tribus_ring_create_flow. */
     if (tribus_load_acq(&shm->head.magic) != TRIBUS_MAGIC_RING)
         return tribus_error_set(TRIBUS_CORRUPT, "ring: there is none in this memory");
     if (shm->head.version != TRIBUS_FABRIC_VERSION)
         return tribus_error_set(TRIBUS_VERSION, "ring: layout version %u, ours is %u",
                                 shm->head.version, TRIBUS_FABRIC_VERSION);
-    *cells = shm->cells;
-    *cell_bytes = shm->cell_bytes;
-    need = tribus_ring_bytes(*cells, *cell_bytes);
-    if (need == 0 || need > bytes)
-        return tribus_error_set(TRIBUS_CORRUPT,
-                                "ring: says %u cells of %u bytes, the memory has %zu",
-                                *cells, *cell_bytes, bytes);
+    cells = shm->cells;
+    r->cell_bytes = shm->cell_bytes;
+    *flow = shm->flow;
+    need = tribus_ring_bytes(cells, r->cell_bytes);
+    if (need == 0 || need > bytes || *flow > TRIBUS_FLOW_OVERWRITE)
+        return tribus_error_set(
+            TRIBUS_CORRUPT, "ring: says %u cells of %u bytes, flow %u, the memory has %zu",
+            cells, r->cell_bytes, *flow, bytes);
+    r->shm = shm;
+    r->cells = (unsigned char *)mem + sizeof(*shm);
+    r->mask = cells - 1u;
     return TRIBUS_OK;
 }
 
@@ -184,8 +142,6 @@ static tribus_status resume(tribus_ring *r)
     if (r->end == TRIBUS_WRITER) {
         r->position = p;
         r->head_seen = head;
-        r->press = &r->shm->reader_bell;
-        r->sleep = &r->shm->writer_bell;
         return TRIBUS_OK;
     }
     if (offered - head > p - head)
@@ -194,40 +150,53 @@ static tribus_status resume(tribus_ring *r)
     r->position = head;
     r->offered = offered;
     r->again = offered;
-    r->press = &r->shm->writer_bell;
-    r->sleep = &r->shm->reader_bell;
     return TRIBUS_OK;
 }
 
 tribus_status tribus_ring_open(void *mem, size_t bytes, tribus_end end, tribus_ring **out)
 {
-    uint32_t cells = 0, cell_bytes = 0;
-    tribus_ring *r;
-    tribus_status st = check_layout(mem, bytes, &cells, &cell_bytes);
+    tribus_ring *r = NULL;
+    uint32_t flow = 0;
+    tribus_status st;
 
-    if (st != TRIBUS_OK)
-        return st;
     if (end != TRIBUS_WRITER && end != TRIBUS_READER)
         return tribus_error_set(TRIBUS_BAD_ARG, "ring: %d is no end", (int)end);
     r = calloc(1, sizeof(*r));
     if (r == NULL)
         return tribus_error_set(TRIBUS_NO_MEMORY, "ring: handle");
-    r->shm = mem;
-    r->cells = (unsigned char *)mem + sizeof(struct tribus_ring_shm);
-    r->mask = cells - 1u;
-    r->cell_bytes = cell_bytes;
     r->end = end;
-    st = resume(r);
-    if (st != TRIBUS_OK) {
-        free(r);
-        return st;
+    r->event = -1;
+    st = check_layout(mem, bytes, r, &flow);
+    if (st != TRIBUS_OK)
+        goto fail;
+    r->press = end == TRIBUS_WRITER ? &r->shm->reader_bell : &r->shm->writer_bell;
+    r->sleep = end == TRIBUS_WRITER ? &r->shm->writer_bell : &r->shm->reader_bell;
+    if (flow == TRIBUS_FLOW_OVERWRITE) {
+        r->copy = aligned_alloc(TRIBUS_CACHE_LINE_BYTES, r->cell_bytes);
+        if (r->copy == NULL) {
+            st = tribus_error_set(TRIBUS_NO_MEMORY, "ring: %u bytes for a copy",
+                                  r->cell_bytes);
+            goto fail;
+        }
+        st = tribus_ring_latest_resume(r);
+    } else {
+        st = resume(r);
     }
+    if (st != TRIBUS_OK)
+        goto fail;
     *out = r;
     return TRIBUS_OK;
+
+fail:
+    tribus_ring_close(r);
+    return st;
 }
 
 void tribus_ring_close(tribus_ring *ring)
 {
+    if (ring == NULL)
+        return;
+    free(ring->copy);
     free(ring);
 }
 
@@ -236,7 +205,7 @@ uint32_t tribus_ring_payload_bytes(const tribus_ring *ring)
     return ring->cell_bytes - SEQUENCE_BYTES;
 }
 
-static tribus_status corrupt(tribus_ring *r, const char *what, uint64_t value)
+tribus_status tribus_ring_corrupt(tribus_ring *r, const char *what, uint64_t value)
 {
     tribus_counter_bump(r->counters, TRIBUS_COUNT_CORRUPT, 1);
     return tribus_error_set(TRIBUS_CORRUPT, "ring: %s %llu at position %llu of %u cells",
@@ -244,7 +213,7 @@ static tribus_status corrupt(tribus_ring *r, const char *what, uint64_t value)
                             (unsigned long long)r->position, r->mask + 1u);
 }
 
-tribus_status tribus_ring_claim_batch(tribus_ring *r, uint32_t want, uint32_t *got)
+static tribus_status claim_cells(tribus_ring *r, uint32_t want, uint32_t *got)
 {
     uint64_t room = cell_count(r) - (r->position - r->head_seen);
 
@@ -266,11 +235,23 @@ tribus_status tribus_ring_claim_batch(tribus_ring *r, uint32_t want, uint32_t *g
     return TRIBUS_OK;
 }
 
+tribus_status tribus_ring_claim_batch(tribus_ring *r, uint32_t want, uint32_t *got)
+{
+    if (r->copy != NULL)
+        return tribus_error_set(TRIBUS_BAD_ARG, "ring: no batches where the oldest goes");
+    return claim_cells(r, want, got);
+}
+
 tribus_status tribus_ring_claim(tribus_ring *r, void **out)
 {
+    if (r->copy != NULL) {
+        r->granted = 1;
+        *out = r->copy;
+        return TRIBUS_OK;
+    }
     if (r->position - r->head_seen > r->mask) {
         uint32_t got;
-        const tribus_status st = tribus_ring_claim_batch(r, 1, &got);
+        const tribus_status st = claim_cells(r, 1, &got);
 
         if (st != TRIBUS_OK)
             return st;
@@ -278,6 +259,16 @@ tribus_status tribus_ring_claim(tribus_ring *r, void **out)
     r->granted = 1;
     *out = cell_at(r, r->position) + SEQUENCE_BYTES;
     return TRIBUS_OK;
+}
+
+tribus_status tribus_ring_claim_wait(tribus_ring *r, const tribus_wait_cfg *cfg, void **out)
+{
+    tribus_status st = tribus_ring_claim(r, out);
+
+    if (st != TRIBUS_FULL)
+        return st;
+    st = tribus_ring_wait(r, cfg);
+    return st == TRIBUS_OK ? tribus_ring_claim(r, out) : st;
 }
 
 void *tribus_ring_batch_at(tribus_ring *r, uint32_t i)
@@ -291,6 +282,10 @@ void tribus_ring_commit_batch(tribus_ring *r, uint32_t n)
 
     if (end == r->position)
         return;
+    if (r->copy != NULL) {
+        tribus_ring_latest_commit(r);
+        return;
+    }
     n = (uint32_t)(end - r->position);
     for (uint64_t p = r->position; p != end; p++)
         /* R1 pairs with A1 in tribus_ring_peek_batch and tribus_ring_peek. */
@@ -303,8 +298,7 @@ void tribus_ring_commit_batch(tribus_ring *r, uint32_t n)
         tribus_counter_bump(r->counters, TRIBUS_COUNT_BYTES_COPIED,
                             (uint64_t)n * (r->cell_bytes - SEQUENCE_BYTES));
     }
-    if (r->press != NULL)
-        tribus_doorbell_press(r->press);
+    tribus_ring_press(r);
 }
 
 void tribus_ring_commit(tribus_ring *r)
@@ -312,28 +306,22 @@ void tribus_ring_commit(tribus_ring *r)
     tribus_ring_commit_batch(r, 1);
 }
 
-/* Remember, before anybody looks at them, that messages up to `end` were offered. */
-static void offer(tribus_ring *r, uint64_t end)
-{
-    if (end - r->position > r->offered - r->position) {
-        r->offered = end;
-        tribus_store_rlx(&r->shm->offered, end); /* ours: read only by our successor */
-    }
-}
-
 tribus_status tribus_ring_peek(tribus_ring *r, const void **out, int *redelivered)
 {
     const uint64_t p = r->position;
     unsigned char *cell = cell_at(r, p);
-    /* A1 pairs with R1 in tribus_ring_commit_batch. */
-    const uint64_t sequence = tribus_load_acq(sequence_of(cell));
+    uint64_t sequence;
 
+    if (r->copy != NULL)
+        return tribus_ring_latest_peek(r, out, redelivered);
+    /* A1 pairs with R1 in tribus_ring_commit_batch. */
+    sequence = tribus_load_acq(sequence_of(cell));
     if (sequence != p + 1u) {
         if (sequence == p + 1u - cell_count(r))
             return TRIBUS_EMPTY;
         return corrupt(r, "a cell is numbered", sequence);
     }
-    offer(r, p + 1u);
+    tribus_ring_offer(r, p + 1u);
     if (r->granted == 0 && p < r->again)
         tribus_counter_bump(r->counters, TRIBUS_COUNT_REDELIVERED, 1);
     if (redelivered != NULL)
@@ -348,6 +336,8 @@ tribus_status tribus_ring_peek_batch(tribus_ring *r, uint32_t want, uint32_t *go
     const uint64_t p = r->position;
     uint32_t n = 0;
 
+    if (r->copy != NULL)
+        return tribus_error_set(TRIBUS_BAD_ARG, "ring: no batches where the oldest goes");
     if (want > r->mask + 1u)
         want = r->mask + 1u;
     while (n < want) {
@@ -364,7 +354,7 @@ tribus_status tribus_ring_peek_batch(tribus_ring *r, uint32_t want, uint32_t *go
     }
     if (n == 0)
         return TRIBUS_EMPTY;
-    offer(r, p + n);
+    tribus_ring_offer(r, p + n);
     if (r->granted == 0 && p < r->again)
         tribus_counter_bump(r->counters, TRIBUS_COUNT_REDELIVERED,
                             r->again - p < n ? r->again - p : n);
@@ -384,8 +374,7 @@ void tribus_ring_release_batch(tribus_ring *r, uint32_t n)
     /* R2 pairs with A2 in tribus_ring_claim_batch and resume. */
     tribus_store_rel(&r->shm->released, r->position);
     tribus_counter_bump(r->counters, TRIBUS_COUNT_MESSAGES, n);
-    if (r->press != NULL)
-        tribus_doorbell_press(r->press);
+    tribus_ring_press(r);
 }
 
 void tribus_ring_release(tribus_ring *r)
@@ -423,6 +412,16 @@ void tribus_ring_set_bell(tribus_ring *r, tribus_doorbell_shm *bell)
         r->sleep = bell;
 }
 
+void tribus_ring_set_event(tribus_ring *r, int event)
+{
+    r->event = event;
+}
+
+uint64_t tribus_ring_lost(const tribus_ring *r)
+{
+    return r->lost;
+}
+
 void tribus_ring_set_counters(tribus_ring *r, tribus_counters *c)
 {
     r->counters = c;
@@ -433,6 +432,8 @@ static int ready(void *context)
 {
     const tribus_ring *r = context;
 
+    if (r->copy != NULL)
+        return tribus_ring_latest_ready(r);
     if (r->end == TRIBUS_READER)
         /* A1 pairs with R1 in tribus_ring_commit_batch. */
         return tribus_load_acq(sequence_of(cell_at(r, r->position))) !=
@@ -452,6 +453,8 @@ tribus_status tribus_ring_wait(tribus_ring *r, const tribus_wait_cfg *cfg)
             return st;
         tribus_counter_bump(r->counters, TRIBUS_COUNT_WAKES, 1);
     }
+    if (r->copy != NULL)
+        return TRIBUS_OK; /* peek says what it found */
     if (r->end == TRIBUS_READER) {
         /* A1 pairs with R1 in tribus_ring_commit_batch. */
         const uint64_t sequence = tribus_load_acq(sequence_of(cell_at(r, r->position)));

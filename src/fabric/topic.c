@@ -44,6 +44,8 @@
 #define POSITION_SHIFT (SIZE_BITS + 1u)
 #define POSITION_MASK  (UINT64_MAX >> POSITION_SHIFT)
 #define POLL_STEP_NS   1000000
+#define BATCH_MAX      64u
+#define STAGING_BYTES  65536u
 
 struct tribus_topic_shm {
     /* 0: fixed at creation */
@@ -75,7 +77,9 @@ struct tribus_topic {
     uint32_t cell_bytes;
     tribus_end end;
     int read_only;
-    uint64_t *staging; /* writer: the payload being filled */
+    int event;              /* eventfd to fire with a press, or -1 */
+    unsigned char *staging; /* writer: payloads being filled, cell_bytes apart */
+    uint32_t batch;         /* how many fit there */
     tribus_counters *counters;
 };
 
@@ -174,7 +178,7 @@ static tribus_status resume(tribus_topic *t)
     uint64_t word, tries = 0;
 
     do {
-        /* A1 pairs with R1 in tribus_topic_commit. */
+        /* A1 pairs with R1 in show. */
         word = tribus_load_acq(cell_at(t, t->position));
         if (!is_at(word, t->position) || (word & DONE) == 0)
             break;
@@ -210,10 +214,13 @@ tribus_status tribus_topic_open(void *mem, size_t bytes, tribus_end end, int rea
     t->cell_bytes = cell_bytes;
     t->end = end;
     t->read_only = read_only;
-    /* A3 pairs with R3 in tribus_topic_commit and resume. */
+    t->event = -1;
+    /* A3 pairs with R3 in shown and resume. */
     t->position = tribus_load_acq(&t->shm->published);
     if (end == TRIBUS_WRITER) {
-        t->staging = aligned_alloc(TRIBUS_CACHE_LINE_BYTES, cell_bytes);
+        t->batch = STAGING_BYTES / cell_bytes;
+        t->batch = t->batch < 1 ? 1 : t->batch > BATCH_MAX ? BATCH_MAX : t->batch;
+        t->staging = aligned_alloc(TRIBUS_CACHE_LINE_BYTES, (size_t)t->batch * cell_bytes);
         st = TRIBUS_NO_MEMORY;
         if (t->staging == NULL)
             (void)tribus_error_set(st, "topic: %u bytes to fill messages in", cell_bytes);
@@ -246,15 +253,30 @@ void tribus_topic_set_counters(tribus_topic *topic, tribus_counters *c)
     topic->counters = c;
 }
 
+void tribus_topic_set_event(tribus_topic *topic, int event)
+{
+    topic->event = event;
+}
+
 void *tribus_topic_claim(tribus_topic *t)
 {
     return t->staging;
 }
 
-void tribus_topic_commit(tribus_topic *t, uint32_t bytes)
+void tribus_topic_claim_batch(tribus_topic *t, uint32_t want, uint32_t *got)
 {
-    const uint64_t p = t->position;
+    *got = want < t->batch ? want : t->batch;
+}
+
+void *tribus_topic_batch_at(tribus_topic *t, uint32_t i)
+{
+    return t->staging + (size_t)i * t->cell_bytes;
+}
+
+static uint32_t show(tribus_topic *t, uint64_t p, const unsigned char *from, uint32_t bytes)
+{
     cell_word *cell = cell_at(t, p);
+    const uint64_t *payload = (const uint64_t *)(const void *)from;
     uint32_t words;
 
     if (bytes > t->cell_bytes - WORD_BYTES)
@@ -263,17 +285,41 @@ void tribus_topic_commit(tribus_topic *t, uint32_t bytes)
     tribus_store_rlx(cell, word_of(p, 0)); /* shown by R2 */
     for (uint32_t i = 0; i < words; i++)
         /* R2 pairs with A2 in copy_out. */
-        tribus_store_rel(&cell[1 + i], t->staging[i]);
-    /* R1 pairs with A1 in tribus_topic_read and resume. */
+        tribus_store_rel(&cell[1 + i], payload[i]);
+    /* R1 pairs with A1 in tribus_topic_read, tribus_topic_read_batch and resume. */
     tribus_store_rel(cell, word_of(p, DONE | bytes));
-    t->position = p + 1u;
-    /* R3 pairs with A3 in tribus_topic_open, catch_up and tribus_topic_rewind. */
-    tribus_store_rel(&t->shm->published, p + 1u);
+    return bytes;
+}
+
+static void shown(tribus_topic *t, uint64_t position, uint64_t bytes)
+{
     if (t->counters != NULL) {
-        tribus_counter_bump(t->counters, TRIBUS_COUNT_MESSAGES, 1);
+        tribus_counter_bump(t->counters, TRIBUS_COUNT_MESSAGES, position - t->position);
         tribus_counter_bump(t->counters, TRIBUS_COUNT_BYTES_COPIED, bytes);
     }
-    tribus_doorbell_press(&t->shm->bell);
+    t->position = position;
+    /* R3 pairs with A3 in tribus_topic_open, catch_up and tribus_topic_rewind. */
+    tribus_store_rel(&t->shm->published, position);
+    tribus_doorbell_press_event(&t->shm->bell, t->event);
+}
+
+void tribus_topic_commit(tribus_topic *t, uint32_t bytes)
+{
+    bytes = show(t, t->position, t->staging, bytes);
+    shown(t, t->position + 1u, bytes);
+}
+
+void tribus_topic_commit_batch(tribus_topic *t, uint32_t n, const uint32_t *sizes)
+{
+    uint64_t bytes = 0;
+
+    if (n > t->batch)
+        n = t->batch;
+    if (n == 0)
+        return;
+    for (uint32_t i = 0; i < n; i++)
+        bytes += show(t, t->position + i, t->staging + (size_t)i * t->cell_bytes, sizes[i]);
+    shown(t, t->position + n, bytes);
 }
 
 /* Nonzero when the copy is whole: the cell still says the same after it. */
@@ -283,13 +329,13 @@ static int copy_out(cell_word *cell, uint64_t word, void *buf, uint32_t bytes)
     const uint32_t whole = bytes / WORD_BYTES;
 
     for (uint32_t i = 0; i < whole; i++) {
-        /* A2 pairs with R2 in tribus_topic_commit. */
+        /* A2 pairs with R2 in show. */
         const uint64_t part = tribus_load_acq(&cell[1 + i]);
 
         memcpy(to + (size_t)i * WORD_BYTES, &part, WORD_BYTES);
     }
     if (bytes % WORD_BYTES != 0) {
-        /* A2 pairs with R2 in tribus_topic_commit. */
+        /* A2 pairs with R2 in show. */
         const uint64_t part = tribus_load_acq(&cell[1 + whole]);
 
         memcpy(to + (size_t)whole * WORD_BYTES, &part, bytes % WORD_BYTES);
@@ -316,7 +362,7 @@ static tribus_status catch_up(tribus_topic *t, uint64_t word, uint32_t tries)
 
     if (ahead == 0 || ahead > POSITION_MASK / 2u || (ahead & t->mask) != 0)
         return corrupt(t, "a cell says", word);
-    /* A3 pairs with R3 in tribus_topic_commit and resume. */
+    /* A3 pairs with R3 in shown and resume. */
     published = tribus_load_acq(&t->shm->published);
     if (published < p || published - p > POSITION_MASK / 2u)
         return corrupt(t, "published is", published);
@@ -338,7 +384,7 @@ tribus_status tribus_topic_read(tribus_topic *t, void *buf, uint32_t *bytes, uin
     for (uint32_t tries = 0;; tries++) {
         const uint64_t p = t->position;
         cell_word *cell = cell_at(t, p);
-        /* A1 pairs with R1 in tribus_topic_commit. */
+        /* A1 pairs with R1 in show. */
         const uint64_t word = tribus_load_acq(cell);
         const uint32_t size = (uint32_t)(word & (DONE - 1u));
         tribus_status st;
@@ -363,9 +409,41 @@ tribus_status tribus_topic_read(tribus_topic *t, void *buf, uint32_t *bytes, uin
     }
 }
 
+tribus_status tribus_topic_read_batch(tribus_topic *t, void *buf, size_t stride,
+                                      uint32_t want, uint32_t *got, uint32_t *sizes,
+                                      uint64_t *lost)
+{
+    unsigned char *to = buf;
+    uint32_t n = 1;
+    tribus_status st;
+
+    if (want == 0)
+        return TRIBUS_EMPTY;
+    st = tribus_topic_read(t, to, &sizes[0], lost);
+    if (st != TRIBUS_OK)
+        return st;
+    for (; n < want; n++) {
+        const uint64_t p = t->position;
+        cell_word *cell = cell_at(t, p);
+        /* A1 pairs with R1 in show. */
+        const uint64_t word = tribus_load_acq(cell);
+        const uint32_t size = (uint32_t)(word & (DONE - 1u));
+
+        /* Whatever else it says is for the next call to find out. */
+        if (!is_at(word, p) || (word & DONE) == 0 || size > t->cell_bytes - WORD_BYTES ||
+            !copy_out(cell, word, to + n * stride, size))
+            break;
+        sizes[n] = size;
+        t->position = p + 1u;
+    }
+    tribus_counter_bump(t->counters, TRIBUS_COUNT_MESSAGES, n - 1u);
+    *got = n;
+    return TRIBUS_OK;
+}
+
 uint64_t tribus_topic_rewind(tribus_topic *t, uint64_t n)
 {
-    /* A3 pairs with R3 in tribus_topic_commit and resume. */
+    /* A3 pairs with R3 in shown and resume. */
     const uint64_t published = tribus_load_acq(&t->shm->published);
 
     if (n > published)
@@ -391,7 +469,7 @@ tribus_doorbell_shm *tribus_topic_bell(tribus_topic *t)
 static int ready(void *context)
 {
     const tribus_topic *t = context;
-    /* A1 pairs with R1 in tribus_topic_commit. */
+    /* A1 pairs with R1 in show. */
     const uint64_t word = tribus_load_acq(cell_at(t, t->position));
 
     if (is_at(word, t->position))

@@ -128,6 +128,48 @@ static void lapped_reader_gets_the_oldest_left_and_the_exact_loss(void)
     drop(&f);
 }
 
+static void batches_arrive_whole_and_end_before_a_loss(void)
+{
+    fixture f = topic_of(64, CELL);
+    unsigned char buf[16][64];
+    uint32_t sizes[64], got = 0;
+    uint64_t lost = 9, next = 0;
+
+    for (uint32_t i = 0; i < 64; i++)
+        sizes[i] = 8 + i % 49;
+    for (int round = 0; round < 20; round++) {
+        tribus_topic_claim_batch(f.w, 10, &got);
+        CHECK(got == 10);
+        for (uint64_t i = 0; i < 10; i++) {
+            const uint64_t value = next + i;
+
+            memcpy(tribus_topic_batch_at(f.w, (uint32_t)i), &value, sizeof(value));
+        }
+        tribus_topic_commit_batch(f.w, 10, sizes);
+        CHECK(tribus_topic_read_batch(f.r, buf, 64, 16, &got, sizes + 32, &lost) ==
+              TRIBUS_OK);
+        CHECK(got == 10 && lost == 0);
+        for (uint64_t i = 0; i < 10; i++) {
+            const uint64_t value = next + i;
+
+            CHECK(memcmp(buf[i], &value, sizeof(value)) == 0 && sizes[32 + i] == sizes[i]);
+        }
+        next += 10;
+        CHECK(tribus_topic_read_batch(f.r, buf, 64, 16, &got, sizes, &lost) ==
+              TRIBUS_EMPTY);
+    }
+    for (int i = 0; i < 10; i++) {
+        tribus_topic_claim_batch(f.w, 1000, &got);
+        CHECK(got == 64);
+        tribus_topic_commit_batch(f.w, got, sizes);
+    }
+    CHECK(tribus_topic_read_batch(f.r, buf, 64, 16, &got, sizes, &lost) == TRIBUS_OK);
+    CHECK(got == 16 && lost == 640 - 64);
+    CHECK(tribus_topic_read_batch(f.r, buf, 64, 16, &got, sizes, &lost) == TRIBUS_OK);
+    CHECK(got == 16 && lost == 0);
+    drop(&f);
+}
+
 static void late_joiner_may_ask_for_the_last_n(void)
 {
     fixture f = topic_of(CELLS, CELL);
@@ -339,6 +381,7 @@ int main(void)
     every_reader_gets_every_message();
     messages_keep_their_size_to_the_byte();
     lapped_reader_gets_the_oldest_left_and_the_exact_loss();
+    batches_arrive_whole_and_end_before_a_loss();
     late_joiner_may_ask_for_the_last_n();
     writer_that_died_while_filling_left_everything_intact();
     writer_that_died_between_its_two_marks_published_nothing();
