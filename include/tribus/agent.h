@@ -61,7 +61,6 @@ typedef struct tribus_agent_cfg {
     uint32_t objects_per_participant; /* 0: 1024 */
     uint32_t requests_per_s;          /* of one client, more are delayed; 0: 20000 */
     int stop_fd; /* > 0: the agent stops when it becomes readable (a signalfd); borrowed */
-    int http_port;              /* /metrics and /health on 127.0.0.1; 0: none */
     const char *runtime_folder; /* logs of children; NULL: the socket's folder */
     const tribus_agent_redis_cfg *redis;
     uint32_t redis_count;
@@ -114,8 +113,6 @@ typedef struct tribus_agent_status {
     uint64_t throttled; /* times a client was made to wait */
     uint64_t deaths;    /* participants that went without saying so */
     uint64_t restarts;  /* of children */
-    int32_t http_port;  /* 0: none */
-    int32_t reserved;
 } tribus_agent_status;
 
 typedef enum tribus_child_state {

@@ -108,6 +108,8 @@ tribus_status tribus_child_start(const char *path, char *const *argv, char *cons
         child = fork();
         if (child == 0)
             become(path, argv, envp, null_fd, log_fd, parent);
+        if (child > 0)
+            (void)setpgid(child, child); /* whichever of the two is first */
         if (child < 0)
             st = tribus_error_set(TRIBUS_SYSTEM, "start %s", path);
     }

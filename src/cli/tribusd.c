@@ -3,6 +3,7 @@
  * It stays in the foreground; `tribus up` puts it into the background, systemd need not.
  */
 #include "agent/bridge.h"
+#include "agent/scrape.h"
 #include "base/error.h"
 #include "base/log.h"
 #include "base/os.h"
@@ -209,7 +210,6 @@ static tribus_status run(const daemon_state *d, int stop_fd)
         .socket_path = p->agent.socket[0] != '\0' ? p->agent.socket : NULL,
         .memory_dir = p->agent.memory_dir[0] != '\0' ? p->agent.memory_dir : NULL,
         .memory_limit_bytes = (uint64_t)p->agent.memory_mib << 20,
-        .http_port = (int)p->agent.metrics_port,
         .stop_fd = stop_fd,
         .redis = d->redis,
         .redis_count = d->redis_count,
@@ -218,15 +218,22 @@ static tribus_status run(const daemon_state *d, int stop_fd)
         .keep_servers = 1};
     tribus_agent *agent = NULL;
     tribus_bridge *bridge = NULL;
+    tribus_scrape *scrape = NULL;
     tribus_status st = tribus_agent_start(&cfg, &agent);
 
     if (st != TRIBUS_OK)
         return st;
     tribus_log(TRIBUS_LOG_INFO, "serving %s", tribus_agent_socket(agent));
     st = start_bridge(d, tribus_agent_socket(agent), &bridge);
+    if (st == TRIBUS_OK && p->agent.metrics_port != 0 &&
+        tribus_scrape_start(tribus_agent_socket(agent), (int)p->agent.metrics_port, bridge,
+                            &scrape) != TRIBUS_OK) /* everything else works without */
+        tribus_log(TRIBUS_LOG_WARN, "no metrics page: %s; set agent.metrics_port",
+                   tribus_error_text());
     if (st == TRIBUS_OK)
         st = tribus_agent_wait(agent, -1);
     tribus_log(TRIBUS_LOG_INFO, "stopping");
+    tribus_scrape_stop(scrape);
     tribus_bridge_stop(bridge);
     tribus_agent_stop(agent);
     return st;
