@@ -173,7 +173,7 @@ TRIBUS_MUST_CHECK tribus_status tribus_pipeline_open(tribus_session *session,
                                                      const char *name,
                                                      tribus_pipeline **out);
 
-/* Durations in nanoseconds, each within 1/16 of the true value. */
+/* Durations in nanoseconds, each within 3.2 % of the true value. */
 typedef struct tribus_pipeline_span {
     uint64_t count;
     int64_t p50_ns, p99_ns, p999_ns, most_ns;

@@ -1,0 +1,351 @@
+/* host.c -- see host.h.
+ *
+ * Ordering:
+ *   R2 -> A2   take -> look    whoever sees a stage failed sees the text of why
+ * A stage changes hands by compare-and-swap of its claim word, from free or from a host that
+ * is dead, so at every moment one host at most has it.
+ */
+#include "pipeline/host.h"
+
+#include "base/clock.h"
+#include "base/error.h"
+#include "base/log.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct served {
+    uint64_t key;
+    tribus_plan *plan;
+    uint32_t place; /* ours among the plan's hosts */
+    void *device_mem;
+    bool registered;       /* with a device that is not the CPU */
+    tribus_stage **stages; /* those we have, producers first */
+    uint32_t count;
+} served;
+
+struct tribus_host {
+    tribus_host_cfg cfg;
+    tribus_peers peers;
+    tribus_device *device;
+    char device_name[16];
+    served plans[TRIBUS_HOST_MOST_PLANS]; /* by priority, highest first */
+    uint32_t plan_count;
+    int64_t free_ns; /* when the last stage was done */
+};
+
+static bool stopped(const tribus_host *host)
+{
+    return host->cfg.stopped != NULL && host->cfg.stopped(host->cfg.context) != 0;
+}
+
+tribus_status tribus_host_open(const tribus_host_cfg *cfg, const tribus_peers *peers,
+                               tribus_host **out)
+{
+    tribus_host *h = calloc(1, sizeof(*h));
+    tribus_status st;
+
+    if (h == NULL)
+        return tribus_error_set(TRIBUS_NO_MEMORY, "compute host");
+    h->cfg = *cfg;
+    h->peers = *peers;
+    if (h->cfg.domains == 0)
+        h->cfg.domains = TRIBUS_DOMAIN_NEURAL | TRIBUS_DOMAIN_GPU;
+    st = tribus_device_open(cfg->device != NULL ? cfg->device : "cpu", &h->device);
+    if (st != TRIBUS_OK) {
+        free(h);
+        return st;
+    }
+    (void)snprintf(h->device_name, sizeof(h->device_name), "%s",
+                   tribus_device_name(h->device));
+    *out = h;
+    return TRIBUS_OK;
+}
+
+/* ---- stages ---- */
+
+static void set_claim(const served *v, uint32_t node, tribus_stage_state state)
+{
+    /* R2 pairs with A2 in tribus_pipeline_ready_wait's look and in get_stage. */
+    tribus_store_rel(&tribus_plan_stage(v->plan, node)->claim,
+                     tribus_plan_claim_word(state, v->place));
+    tribus_doorbell_press(tribus_plan_bell(v->plan));
+}
+
+static void free_claim(const served *v, uint32_t node)
+{
+    tribus_store_rel(&tribus_plan_stage(v->plan, node)->claim, (uint64_t)0);
+}
+
+/* Keep the stages in the order of the graph, so that one pass carries a run far. */
+static void insert_stage(served *v, tribus_stage *stage)
+{
+    const tribus_graph *g = v->plan->graph;
+    uint32_t at = 0;
+
+    for (uint32_t i = 0; i < g->node_count && at < v->count; i++) {
+        if (g->order[i] == tribus_stage_node(stage))
+            break;
+        if (g->order[i] == tribus_stage_node(v->stages[at]))
+            at++;
+    }
+    memmove(&v->stages[at + 1], &v->stages[at], (v->count - at) * sizeof(*v->stages));
+    v->stages[at] = stage;
+    v->count++;
+}
+
+/* A stage that cannot be had says why, to the submitter. */
+static void refuse(const served *v, uint32_t node)
+{
+    tribus_plan_stage_shm *shm = tribus_plan_stage(v->plan, node);
+
+    (void)snprintf(shm->text, sizeof(shm->text), "%s", tribus_error_text());
+    set_claim(v, node, TRIBUS_STAGE_FAILED);
+    tribus_log(TRIBUS_LOG_ERROR, "pipeline %s: %s", v->plan->graph->name,
+               tribus_error_text());
+}
+
+static bool claim(const tribus_host *h, const served *v, uint32_t node)
+{
+    tribus_plan_stage_shm *shm = tribus_plan_stage(v->plan, node);
+    uint64_t now = tribus_load_acq(&shm->claim); /* A2 pairs with R2 in set_claim */
+    const uint32_t owner = tribus_plan_claim_host(now);
+
+    if (owner != TRIBUS_PLAN_NO_HOST &&
+        (owner == v->place || tribus_plan_host_lives(v->plan, owner, &h->peers)))
+        return false;
+    return tribus_cas_ar(&shm->claim, &now,
+                         tribus_plan_claim_word(TRIBUS_STAGE_LOADING, v->place));
+}
+
+static bool take_stage(tribus_host *h, served *v, uint32_t node)
+{
+    const tribus_stage_cfg cfg = {.plan = v->plan,
+                                  .node = node,
+                                  .host = v->place,
+                                  .device = h->device,
+                                  .device_mem = v->device_mem,
+                                  .threads = h->cfg.threads == 0 ? 1 : h->cfg.threads};
+    tribus_stage *stage = NULL;
+    tribus_status st;
+
+    if (!claim(h, v, node))
+        return false;
+    st = tribus_stage_open(&cfg, &stage);
+    if (st == TRIBUS_FULL) { /* its reader is behind: try again at the next tick */
+        free_claim(v, node);
+        return false;
+    }
+    if (st != TRIBUS_OK) {
+        refuse(v, node);
+        return false;
+    }
+    insert_stage(v, stage);
+    set_claim(v, node, TRIBUS_STAGE_READY);
+    return true;
+}
+
+uint32_t tribus_host_take(tribus_host *h)
+{
+    uint32_t taken = 0;
+
+    for (uint32_t i = 0; i < h->plan_count; i++) {
+        served *v = &h->plans[i];
+        const tribus_graph *g = v->plan->graph;
+
+        for (uint32_t k = 0; k < g->node_count && !stopped(h); k++) {
+            const uint32_t node = g->order[k];
+
+            if (node != 0 && node + 1 != g->node_count &&
+                (g->nodes[node].domain & h->cfg.domains) != 0)
+                taken += take_stage(h, v, node) ? 1 : 0;
+        }
+    }
+    return taken;
+}
+
+/* A stage whose links make no sense is given up and says so. */
+static void drop_stage(served *v, uint32_t i)
+{
+    tribus_stage *stage = v->stages[i];
+    const uint32_t node = tribus_stage_node(stage);
+
+    refuse(v, node);
+    tribus_stage_close(stage);
+    v->count--;
+    memmove(&v->stages[i], &v->stages[i + 1], (v->count - i) * sizeof(*v->stages));
+}
+
+/* ---- plans ---- */
+
+static tribus_status reach(tribus_host *h, served *v)
+{
+    tribus_status st;
+
+    v->device_mem = v->plan->mem;
+    if (tribus_device_type(h->device) == TRIBUS_DEVICE_CPU)
+        return TRIBUS_OK;
+    st = tribus_device_register(h->device, v->plan->mem, (size_t)v->plan->total,
+                                &v->device_mem);
+    v->registered = st == TRIBUS_OK;
+    return st;
+}
+
+tribus_status tribus_host_attach(tribus_host *h, void *mem, size_t bytes, uint64_t key)
+{
+    served v = {.key = key};
+    uint32_t at = h->plan_count;
+    tribus_status st;
+
+    if (h->plan_count == TRIBUS_HOST_MOST_PLANS)
+        return tribus_error_set(TRIBUS_FULL, "a host serves %u pipelines at most",
+                                TRIBUS_HOST_MOST_PLANS);
+    st = tribus_plan_open(mem, bytes, &v.plan);
+    if (st != TRIBUS_OK)
+        return st;
+    v.stages = calloc(v.plan->graph->node_count, sizeof(tribus_stage *));
+    if (v.stages == NULL)
+        st = tribus_error_set(TRIBUS_NO_MEMORY, "serve %s", v.plan->graph->name);
+    if (st == TRIBUS_OK)
+        st = reach(h, &v);
+    if (st == TRIBUS_OK)
+        st = tribus_plan_join(v.plan, &h->peers, h->device_name, &v.place);
+    if (st != TRIBUS_OK) {
+        if (v.registered)
+            tribus_device_unregister(h->device, v.plan->mem);
+        free(v.stages);
+        tribus_plan_close(v.plan);
+        return st;
+    }
+    while (at > 0 && h->plans[at - 1].plan->graph->priority < v.plan->graph->priority)
+        at--;
+    memmove(&h->plans[at + 1], &h->plans[at], (h->plan_count - at) * sizeof(v));
+    h->plans[at] = v;
+    h->plan_count++;
+    return TRIBUS_OK;
+}
+
+static void leave(tribus_host *h, uint32_t i)
+{
+    served *v = &h->plans[i];
+
+    for (uint32_t k = 0; k < v->count; k++) {
+        free_claim(v, tribus_stage_node(v->stages[k]));
+        tribus_stage_close(v->stages[k]);
+    }
+    for (uint32_t k = 1; k + 1 < v->plan->graph->node_count; k++) {
+        const uint64_t claim_word = tribus_load_rlx(&tribus_plan_stage(v->plan, k)->claim);
+
+        if (tribus_plan_claim_host(claim_word) == v->place)
+            free_claim(v, k); /* one that failed */
+    }
+    tribus_plan_leave(v->plan, v->place);
+    if (v->registered)
+        tribus_device_unregister(h->device, v->plan->mem);
+    free(v->stages);
+    tribus_plan_close(v->plan);
+    h->plan_count--;
+    memmove(v, v + 1, (h->plan_count - i) * sizeof(*v));
+}
+
+void tribus_host_detach(tribus_host *h, uint64_t key)
+{
+    for (uint32_t i = 0; i < h->plan_count; i++) {
+        if (h->plans[i].key == key) {
+            leave(h, i);
+            return;
+        }
+    }
+}
+
+void tribus_host_close(tribus_host *host)
+{
+    if (host == NULL)
+        return;
+    while (host->plan_count > 0)
+        leave(host, host->plan_count - 1);
+    tribus_device_close(host->device);
+    free(host);
+}
+
+bool tribus_host_serves(const tribus_host *h, uint64_t key)
+{
+    for (uint32_t i = 0; i < h->plan_count; i++)
+        if (h->plans[i].key == key)
+            return true;
+    return false;
+}
+
+uint32_t tribus_host_plans(const tribus_host *h)
+{
+    return h->plan_count;
+}
+
+uint64_t tribus_host_plan_key(const tribus_host *h, uint32_t i, bool *over)
+{
+    const tribus_plan_shm *shm = h->plans[i].plan->shm;
+    const uint64_t owner = tribus_load_rlx(&shm->owner); /* an identity to ask about */
+
+    *over = tribus_load_rlx(&shm->closing) != 0 ||
+            h->peers.alive(h->peers.context, (uint32_t)(owner >> 32), (uint32_t)owner) == 0;
+    return h->plans[i].key;
+}
+
+/* ---- running ---- */
+
+uint32_t tribus_host_step(tribus_host *h)
+{
+    uint32_t ran = 0;
+
+    for (uint32_t i = 0; i < h->plan_count; i++) {
+        served *v = &h->plans[i];
+
+        for (uint32_t k = 0; k < v->count; k++) {
+            tribus_status st;
+
+            if (!tribus_stage_ready(v->stages[k]))
+                continue;
+            st = tribus_stage_step(v->stages[k], &h->free_ns);
+            if (st == TRIBUS_OK)
+                ran++;
+            else if (st != TRIBUS_FULL)
+                drop_stage(v, k--);
+        }
+    }
+    return ran;
+}
+
+typedef struct waiting {
+    tribus_host *host;
+    tribus_ready_fn extra;
+    void *context;
+} waiting;
+
+static int something_ready(void *context)
+{
+    waiting *w = context;
+    tribus_host *h = w->host;
+
+    for (uint32_t i = 0; i < h->plan_count; i++)
+        for (uint32_t k = 0; k < h->plans[i].count; k++)
+            if (tribus_stage_ready(h->plans[i].stages[k]))
+                return 1;
+    return stopped(h) || (w->extra != NULL && w->extra(w->context) != 0);
+}
+
+tribus_status tribus_host_wait(tribus_host *h, tribus_doorbell_shm *extra,
+                               tribus_ready_fn extra_ready, void *extra_context,
+                               int64_t timeout_ns)
+{
+    tribus_doorbell_shm *bells[TRIBUS_HOST_MOST_PLANS + 1];
+    waiting w = {.host = h, .extra = extra_ready, .context = extra_context};
+    const tribus_wait_cfg cfg = {.spin_ns = h->cfg.spin_ns, .timeout_ns = timeout_ns};
+    uint32_t count = 0;
+
+    for (uint32_t i = 0; i < h->plan_count; i++)
+        bells[count++] = tribus_plan_host_bell(h->plans[i].plan, h->plans[i].place);
+    if (extra != NULL)
+        bells[count++] = extra;
+    return tribus_doorbell_wait(bells, count, something_ready, &w, &cfg);
+}

@@ -1,0 +1,116 @@
+/* operation_model.c -- operations of the domain neural: a model file each. */
+#include "base/error.h"
+#include "base/os.h"
+#include "pipeline/operation.h"
+#include "tribus/neural.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+/* Known by suffix alone: asking the runtimes would load their libraries into every process
+ * that only registers a pipeline. */
+static const char *const suffixes[] = {".onnx"};
+
+static bool knows(const char *word)
+{
+    const size_t n = strlen(word);
+
+    for (size_t i = 0; i < sizeof(suffixes) / sizeof(suffixes[0]); i++) {
+        const size_t s = strlen(suffixes[i]);
+
+        if (n > s && strcmp(word + n - s, suffixes[i]) == 0)
+            return true;
+    }
+    return false;
+}
+
+static tribus_status check(const tribus_graph *graph, const tribus_graph_node *node)
+{
+    char path[1024];
+    tribus_status st = tribus_operation_path(graph, node, path, sizeof(path));
+
+    if (st != TRIBUS_OK)
+        return st;
+    if (node->domain != TRIBUS_DOMAIN_NEURAL)
+        return tribus_operation_fault(graph, node, TRIBUS_BAD_DATA,
+                                      "a model runs on the domain neural, not gpu");
+    if (tribus_graph_operands(node) > TRIBUS_MODEL_MAX_PORTS ||
+        node->output_count > TRIBUS_MODEL_MAX_PORTS)
+        return tribus_operation_fault(graph, node, TRIBUS_BAD_DATA,
+                                      "a model has at most %d inputs and outputs",
+                                      TRIBUS_MODEL_MAX_PORTS);
+    if (node->param_count > 0)
+        return tribus_operation_fault(graph, node, TRIBUS_BAD_DATA,
+                                      "a model has no params (line %d)",
+                                      node->params[0].line);
+    if (access(path, R_OK) != 0)
+        return tribus_operation_fault(graph, node, TRIBUS_BAD_DATA,
+                                      "model %s cannot be read: paths are relative to the "
+                                      "pipeline's folder",
+                                      path);
+    return TRIBUS_OK;
+}
+
+/* What the stage will bind, in its order, which must be that of the file: the names are
+ * compared when the model is opened. */
+static void expect(const tribus_graph_port *ports, uint32_t count, tribus_model_port *out)
+{
+    memset(out, 0, sizeof(*out) * TRIBUS_MODEL_MAX_PORTS);
+    for (uint32_t i = 0; i < count; i++) {
+        (void)snprintf(out[i].name, sizeof(out[i].name), "%s", ports[i].name);
+        out[i].dtype = ports[i].dtype;
+        out[i].ndim = ports[i].ndim;
+        memcpy(out[i].shape, ports[i].shape, sizeof(out[i].shape));
+    }
+}
+
+static tribus_status open_model(tribus_operation *op)
+{
+    tribus_model_port in[TRIBUS_MODEL_MAX_PORTS], out[TRIBUS_MODEL_MAX_PORTS];
+    tribus_model_cfg cfg = {.threads = op->threads,
+                            .bindings = op->graph->slots * 2 + 2,
+                            .inputs = in,
+                            .outputs = out,
+                            .input_count = tribus_graph_operands(op->node),
+                            .output_count = op->node->output_count};
+    tribus_model *model = NULL;
+    char path[1024];
+    tribus_status st = tribus_operation_path(op->graph, op->node, path, sizeof(path));
+
+    if (st != TRIBUS_OK)
+        return st;
+    expect(op->node->inputs, cfg.input_count, in);
+    expect(op->node->outputs, cfg.output_count, out);
+    st = tribus_model_open(path, &cfg, &model);
+    if (st != TRIBUS_OK)
+        return tribus_operation_fault(op->graph, op->node, st, "%s", tribus_error_text());
+    op->body = model;
+    return TRIBUS_OK;
+}
+
+static tribus_status run(tribus_operation *op, const tribus_operation_call *call)
+{
+    if (!tribus_operation_same(op, call)) {
+        const tribus_status st = tribus_model_bind(
+            op->body, call->inputs, call->input_count, call->outputs, call->output_count);
+
+        if (st != TRIBUS_OK) {
+            memset(op->bound, 0, sizeof(op->bound));
+            return st;
+        }
+    }
+    return tribus_model_run(op->body);
+}
+
+static void close_model(tribus_operation *op)
+{
+    tribus_model_close(op->body);
+}
+
+const tribus_operation_kind tribus_operation_model = {.name = "model",
+                                                      .knows = knows,
+                                                      .check = check,
+                                                      .open = open_model,
+                                                      .run = run,
+                                                      .close = close_model};

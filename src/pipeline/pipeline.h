@@ -1,0 +1,64 @@
+/* pipeline.h -- the submitter's handle, as the files of this folder share it.
+ *
+ * tribus_pipeline_attach() makes one over any plan, so that tests need no agent.
+ */
+#ifndef TRIBUS_PIPELINE_PIPELINE_H
+#define TRIBUS_PIPELINE_PIPELINE_H
+
+#include "pipeline/plan.h"
+
+struct tribus_pipeline {
+    tribus_session *session; /* NULL: attached */
+    tribus_object object;
+    tribus_peers peers;
+    tribus_plan *plan;
+    bool observer;
+    uint32_t flags;
+    int64_t deadline_ns, spin_ns, successor_ns;
+
+    tribus_plan_end *out, *in; /* links of the first and the last node */
+    tribus_token *tokens;      /* of the run awaited */
+    uint64_t *copied;          /* per out-link: bytes of the claimed run that were copied */
+    uint32_t sent, got;
+
+    uint64_t next_run;  /* to be submitted */
+    uint64_t await_run; /* whose result is next */
+    uint64_t released;  /* this run and all before are */
+    bool claimed;
+    uint8_t *given_back;  /* per slot: released out of order */
+    uint8_t *result_made; /* per slot and result: the tensor is there */
+    uint32_t version[TRIBUS_GRAPH_MOST_KEPT];
+    bool kept_written[TRIBUS_GRAPH_MOST_KEPT], kept_dirty[TRIBUS_GRAPH_MOST_KEPT];
+
+    int64_t checked_ns; /* when the hosts were last looked at */
+    int64_t lost_ns;    /* since when one that we need is dead; 0: none is */
+};
+
+/* A handle over a plan. plan: taken on TRIBUS_OK. cfg: its times and flags are used.
+ * Returns TRIBUS_OK, TRIBUS_NO_MEMORY or TRIBUS_CORRUPT. */
+TRIBUS_MUST_CHECK tribus_status tribus_pipeline_attach(tribus_plan *plan,
+                                                       const tribus_peers *peers,
+                                                       const tribus_pipeline_cfg *cfg,
+                                                       tribus_pipeline **out);
+
+/* The text of cfg, its graph with operations checked, and the bytes its plan takes. text:
+ * free(); graph: tribus_graph_close(); both owned by the caller. */
+typedef struct tribus_pipeline_source {
+    char *text;
+    size_t bytes;
+    char origin[256];
+    tribus_graph *graph;
+    uint64_t plan_bytes;
+} tribus_pipeline_source;
+
+TRIBUS_MUST_CHECK tribus_status tribus_pipeline_read(const tribus_pipeline_cfg *cfg,
+                                                     tribus_pipeline_source *out);
+void tribus_pipeline_source_close(tribus_pipeline_source *source);
+
+/* This process among the session's participants. */
+void tribus_pipeline_peers(tribus_session *session, tribus_peers *out);
+
+/* Name of a pipeline's object in the registry. */
+void tribus_pipeline_object_name(const char *name, char out[TRIBUS_NAME_BYTES]);
+
+#endif

@@ -1,0 +1,305 @@
+/* plan.h -- everything of one registered pipeline that processes share, in one object.
+ *
+ *   plan_shm   header, dimensions, text, submitter's counters and doorbell
+ *   hosts      who serves stages of it, each with a doorbell
+ *   stages     one per node: who has it, what it finished, counters and spans
+ *   links      counters; then one ring of 64-byte tokens per link
+ *   runs       one per slot: deadline, fault; then stamps per slot and node
+ *   zeros      what an optional input reads when nothing came
+ *   kept       slots + 1 versions of every kept input
+ *   slots      graph.slots of every node: the tensors
+ *
+ * A run uses slot `run % slots` of every node. The submitter starts a run only when the one
+ * `runs` before it is released, and a run's result has come only when every node has passed
+ * it on, so a slot is never written while anybody reads it. That replaces loaning and
+ * releasing per stage, and lets an output have any number of readers.
+ *
+ * Trust   Offsets are computed from the graph, which every process reads from its own copy
+ *         of the text; none is read from shared memory.
+ */
+#ifndef TRIBUS_PIPELINE_PLAN_H
+#define TRIBUS_PIPELINE_PLAN_H
+
+#include "base/atomic.h"
+#include "pipeline/graph.h"
+
+/* A histogram of durations; zeroed memory is an empty one. */
+typedef struct tribus_plan_span_shm {
+    _Alignas(64) char bytes[TRIBUS_HISTOGRAM_BYTES];
+} tribus_plan_span_shm;
+
+static inline tribus_histogram *tribus_plan_span(tribus_plan_span_shm *span)
+{
+    return (tribus_histogram *)(void *)span->bytes;
+}
+
+#define TRIBUS_PLAN_MAGIC      0x4e4c503153425254ull /* "TRBS1PLN" */
+#define TRIBUS_PLAN_VERSION    1u
+#define TRIBUS_PLAN_MOST_HOSTS 32u
+#define TRIBUS_PLAN_NO_HOST    UINT32_MAX
+
+/* Who lives. Given by the session, or by a test. */
+typedef struct tribus_peers {
+    int (*alive)(void *context, uint32_t participant, uint32_t epoch);
+    void *context;
+    uint32_t participant, epoch; /* our own */
+} tribus_peers;
+
+enum {                             /* tribus_token.flags; they gather on the way */
+       TRIBUS_TOKEN_FAILED = 1u,   /* the run failed; pass it on, do not work */
+       TRIBUS_TOKEN_SKIPPED = 2u,  /* this node did not run: its output is not there */
+       TRIBUS_TOKEN_SOFTWARE = 4u, /* a stage ran without an accelerator */
+       TRIBUS_TOKEN_REDELIVERED = 8u
+};
+
+/* What passes a link, once per run: 56 bytes, a ring cell's payload. */
+typedef struct tribus_token {
+    /* region: the node, generation: the run, bytes: handed over without a copy */
+    tribus_slot_ref ref;
+    uint64_t run;
+    int64_t stamp_ns; /* when it was committed */
+    uint32_t flags;
+    uint32_t from;
+} tribus_token;
+
+typedef struct tribus_plan_host_shm {
+    _Atomic(uint64_t) who;       /* participant << 32 | epoch; 0: free */
+    _Atomic(uint64_t) device[2]; /* its name, for people */
+    char unused[40];
+    char bell[TRIBUS_DOORBELL_BYTES];
+} tribus_plan_host_shm;
+
+typedef struct tribus_plan_stage_shm {
+    /* claim: state | (host + 1) << 8; changed by compare-and-swap */
+    _Atomic(uint64_t) claim;
+    char unused0[56];
+    /* below: the host that has it only */
+    _Atomic(uint64_t) done_run; /* last run whose outputs and fault are complete */
+    _Atomic(uint64_t) done_flags;
+    _Atomic(uint64_t) tried_run; /* last run that was begun, and how often */
+    _Atomic(uint64_t) tries;
+    _Atomic(uint64_t) runs, failed, late, skipped;
+    _Atomic(uint64_t) redelivered;
+    char unused1[56];
+    char text[TRIBUS_PIPELINE_TEXT_BYTES]; /* why it could not be loaded */
+    tribus_plan_span_shm queue, compute, handoff;
+} tribus_plan_stage_shm;
+
+typedef struct tribus_plan_link_shm {
+    _Atomic(uint64_t) runs, bytes_by_reference; /* its reader only */
+    _Atomic(uint64_t) bytes_copied;             /* its writer only */
+    char unused[40];
+} tribus_plan_link_shm;
+
+typedef struct tribus_plan_run_shm {
+    _Atomic(uint64_t) run;
+    _Atomic(int64_t) submit_ns, deadline_ns; /* deadline: INT64_MAX for none */
+    _Atomic(uint32_t) fault;                 /* node that failed first, 0: none */
+    _Atomic(int32_t) fault_status;
+    char text[TRIBUS_PIPELINE_TEXT_BYTES];          /* by the node in fault */
+    _Atomic(uint32_t) kept[TRIBUS_GRAPH_MOST_KEPT]; /* version slot of each kept input */
+} tribus_plan_run_shm;
+
+/* When a node had all tokens of a run and began, when it ended, and how long before it began
+ * they waited for a busy host. */
+typedef struct tribus_plan_stamp_shm {
+    _Atomic(int64_t) begin_ns, end_ns, queue_ns;
+    _Atomic(uint64_t) ran; /* 0: passed on without working */
+} tribus_plan_stamp_shm;
+
+typedef struct tribus_plan_shm {
+    _Atomic(uint64_t) magic;
+    uint32_t version;
+    uint32_t runs; /* in flight */
+    uint64_t bytes;
+    uint32_t text_bytes, dim_count, flags;
+    uint32_t node_count, link_count; /* to notice another reading of the same text */
+    char name[TRIBUS_PIPELINE_NAME_BYTES];
+    char origin[256], folder[512];
+    struct {
+        char name[TRIBUS_PIPELINE_NAME_BYTES];
+        int64_t size;
+    } dims[TRIBUS_GRAPH_MOST_DIMS];
+    _Atomic(uint64_t) owner; /* the submitter: participant << 32 | epoch */
+    _Atomic(uint32_t) closing;
+    char unused0[52];
+    _Atomic(uint64_t) submitted, finished, failed, late, refused, released;
+    tribus_plan_span_shm total, handoff;
+    _Alignas(64) char bell[TRIBUS_DOORBELL_BYTES];
+} tribus_plan_shm;
+
+_Static_assert(sizeof(tribus_token) == 56, "a token is the payload of a 64-byte cell");
+_Static_assert(sizeof(tribus_plan_host_shm) == 128, "a host's words and its bell");
+_Static_assert(offsetof(tribus_plan_stage_shm, done_run) == 64, "claim has its own line");
+_Static_assert(sizeof(tribus_plan_stage_shm) % 64 == 0, "stages do not share lines");
+_Static_assert(sizeof(tribus_plan_link_shm) == 64, "links do not share lines");
+_Static_assert(sizeof(tribus_plan_run_shm) % 8 == 0, "runs are packed");
+
+/* This process's view of a plan. */
+typedef struct tribus_plan {
+    tribus_graph *graph;
+    uint8_t *mem; /* borrowed */
+    size_t bytes;
+    tribus_plan_shm *shm;
+    uint64_t hosts_at, text_at, stages_at, links_at, rings_at, runs_at, stamps_at;
+    uint64_t zeros_at;
+    uint64_t *slots_at; /* of each node */
+    uint64_t *kept_at;  /* of each kept input */
+    uint64_t total;
+    uint32_t ring_cells;
+    size_t ring_bytes, run_bytes;
+} tribus_plan;
+
+/* Bytes a plan of this graph takes. Returns TRIBUS_OK, TRIBUS_BAD_DATA (more than any
+ * memory) or TRIBUS_NO_MEMORY. */
+TRIBUS_MUST_CHECK tribus_status tribus_plan_size(const tribus_graph *graph,
+                                                 size_t text_bytes, uint64_t *bytes);
+
+typedef struct tribus_plan_cfg {
+    const char *text;
+    size_t text_bytes;
+    const char *origin;
+    uint32_t flags;
+    uint32_t participant, epoch; /* of the submitter */
+} tribus_plan_cfg;
+
+/* Lay a plan out in zeroed memory. graph: taken on TRIBUS_OK. mem: borrowed.
+ * out: owned by the caller, tribus_plan_close().
+ * Returns TRIBUS_OK, TRIBUS_BAD_ARG (too little memory) or TRIBUS_NO_MEMORY. */
+TRIBUS_MUST_CHECK tribus_status tribus_plan_create(void *mem, size_t bytes,
+                                                   tribus_graph *graph,
+                                                   const tribus_plan_cfg *cfg,
+                                                   tribus_plan **out);
+
+/* Read a plan somebody else laid out: copy its text, check it, lay it out again.
+ * Returns TRIBUS_OK, TRIBUS_EMPTY (not laid out yet), TRIBUS_VERSION, TRIBUS_CORRUPT,
+ * TRIBUS_BAD_DATA or TRIBUS_NO_MEMORY. */
+TRIBUS_MUST_CHECK tribus_status tribus_plan_open(void *mem, size_t bytes,
+                                                 tribus_plan **out);
+void tribus_plan_close(tribus_plan *plan);
+
+/* ---- places; indices are our own, never a peer's ---- */
+
+static inline tribus_plan_host_shm *tribus_plan_host(const tribus_plan *p, uint32_t i)
+{
+    return (tribus_plan_host_shm *)(void *)(p->mem + p->hosts_at) + i;
+}
+
+static inline tribus_plan_stage_shm *tribus_plan_stage(const tribus_plan *p, uint32_t node)
+{
+    return (tribus_plan_stage_shm *)(void *)(p->mem + p->stages_at) + node;
+}
+
+static inline tribus_plan_link_shm *tribus_plan_link(const tribus_plan *p, uint32_t link)
+{
+    return (tribus_plan_link_shm *)(void *)(p->mem + p->links_at) + link;
+}
+
+static inline uint32_t tribus_plan_slot(const tribus_plan *p, uint64_t run)
+{
+    return (uint32_t)(run % p->graph->slots);
+}
+
+static inline tribus_plan_run_shm *tribus_plan_run(const tribus_plan *p, uint64_t run)
+{
+    return (tribus_plan_run_shm *)(void *)(p->mem + p->runs_at) + tribus_plan_slot(p, run);
+}
+
+static inline tribus_plan_stamp_shm *tribus_plan_stamp(const tribus_plan *p, uint64_t run,
+                                                       uint32_t node)
+{
+    return (tribus_plan_stamp_shm *)(void *)(p->mem + p->stamps_at) +
+           (size_t)tribus_plan_slot(p, run) * p->graph->node_count + node;
+}
+
+static inline tribus_doorbell_shm *tribus_plan_bell(const tribus_plan *p)
+{
+    return (tribus_doorbell_shm *)(void *)p->shm->bell;
+}
+
+static inline tribus_doorbell_shm *tribus_plan_host_bell(const tribus_plan *p, uint32_t i)
+{
+    return (tribus_doorbell_shm *)(void *)tribus_plan_host(p, i)->bell;
+}
+
+/* First byte of output port `port` of a node in the slot of a run. */
+void *tribus_plan_output(const tribus_plan *p, uint32_t node, uint32_t port, uint64_t run);
+
+/* The tensor over it. */
+void tribus_plan_tensor(const tribus_graph_port *port, void *mem, tribus_tensor *out);
+
+/* Version `version` (taken modulo what there is) of kept input k. */
+void *tribus_plan_kept(const tribus_plan *p, uint32_t k, uint32_t version);
+uint32_t tribus_plan_kept_versions(const tribus_plan *p);
+
+/* What an optional input reads when nothing came. */
+static inline void *tribus_plan_zeros(const tribus_plan *p)
+{
+    return p->mem + p->zeros_at;
+}
+
+/* ---- claims ---- */
+
+static inline uint64_t tribus_plan_claim_word(tribus_stage_state state, uint32_t host)
+{
+    return (uint64_t)state | ((uint64_t)host + 1u) << 8;
+}
+
+static inline uint32_t tribus_plan_claim_state(uint64_t claim)
+{
+    return (uint32_t)(claim & 0xffu);
+}
+
+/* The host in a claim word, TRIBUS_PLAN_NO_HOST when there is none or it is nonsense. */
+static inline uint32_t tribus_plan_claim_host(uint64_t claim)
+{
+    const uint64_t h = claim >> 8;
+
+    return h >= 1 && h <= TRIBUS_PLAN_MOST_HOSTS ? (uint32_t)h - 1u : TRIBUS_PLAN_NO_HOST;
+}
+
+static inline uint64_t tribus_plan_who(uint32_t participant, uint32_t epoch)
+{
+    return (uint64_t)participant << 32 | epoch;
+}
+
+/* Does the host at this place live? */
+bool tribus_plan_host_lives(const tribus_plan *p, uint32_t host, const tribus_peers *peers);
+
+/* Take a place among the hosts: a free one, or a dead one's that has no stage left.
+ * Returns TRIBUS_OK or TRIBUS_FULL. */
+TRIBUS_MUST_CHECK tribus_status tribus_plan_join(tribus_plan *p, const tribus_peers *peers,
+                                                 const char *device, uint32_t *out);
+void tribus_plan_leave(tribus_plan *p, uint32_t host);
+
+/* The doorbell of whoever has the node now; NULL when nobody has. */
+tribus_doorbell_shm *tribus_plan_reader_bell(const tribus_plan *p, uint32_t node);
+
+/* ---- one end of a link ---- */
+
+typedef struct tribus_plan_end {
+    tribus_plan *plan;
+    uint32_t link;
+    bool state;
+    tribus_ring *ring;
+    tribus_doorbell_shm *bell; /* writer: that the ring presses now */
+} tribus_plan_end;
+
+TRIBUS_MUST_CHECK tribus_status tribus_plan_end_open(tribus_plan *p, uint32_t link,
+                                                     tribus_end side, tribus_plan_end *out);
+void tribus_plan_end_close(tribus_plan_end *end);
+
+/* Writer: show a token; flags and bytes as in tribus_token. Returns TRIBUS_OK, TRIBUS_FULL
+ * or TRIBUS_CORRUPT. */
+TRIBUS_MUST_CHECK tribus_status tribus_plan_send(tribus_plan_end *end, uint64_t run,
+                                                 int64_t stamp_ns, uint32_t flags,
+                                                 uint64_t bytes);
+
+/* Reader: a checked copy of the token of this run; it stays until tribus_plan_release().
+ * Tokens of earlier runs, sent again by a successor, are dropped.
+ * Returns TRIBUS_OK, TRIBUS_EMPTY or TRIBUS_CORRUPT. */
+TRIBUS_MUST_CHECK tribus_status tribus_plan_receive(tribus_plan_end *end, uint64_t run,
+                                                    tribus_token *out);
+void tribus_plan_release(tribus_plan_end *end, const tribus_token *token);
+
+#endif
