@@ -6,6 +6,7 @@
 
 int tribus_cli_bench(int argc, char **argv);
 int tribus_cli_bench_handoff(int argc, char **argv);
+int tribus_cli_engine(int argc, char **argv);
 int tribus_cli_tap(int argc, char **argv);
 
 #endif

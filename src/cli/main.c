@@ -7,6 +7,7 @@
 static const tribus_cli_command commands[] = {
     {"bench", tribus_cli_bench, "measure: handoff, hybrid, fabric, ...", false},
     {"tap", tribus_cli_tap, "watch the messages of any bus", false},
+    {"engine", tribus_cli_engine, "run one engine; the agent starts these", false},
 };
 
 int main(int argc, char **argv)
