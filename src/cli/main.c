@@ -5,6 +5,12 @@
 #include <string.h>
 
 static const tribus_cli_command commands[] = {
+    {"up", tribus_cli_up, "start the platform: agent, servers, compute hosts, engines",
+     false},
+    {"down", tribus_cli_down, "end it", false},
+    {"status", tribus_cli_status, "show what runs", false},
+    {"demo", tribus_cli_demo, "run the platform on a feed for a while and sum it up",
+     false},
     {"bench", tribus_cli_bench, "measure: handoff, hybrid, fabric, ...", false},
     {"tap", tribus_cli_tap, "watch the messages of any bus", false},
     {"engine", tribus_cli_engine, "run one engine; the agent starts these", false},
