@@ -4,7 +4,7 @@
 #include "base/error.h"
 #include "base/os.h"
 #include "cli/start.h"
-#include "cli/watch.h"
+#include "cli/audience.h"
 #include "tribus/feed.h"
 
 #include <inttypes.h>
@@ -36,8 +36,8 @@ typedef struct demo {
     char settings[6][600]; /* what this command adds to the list */
     tribus_platform platform;
     recording rec;
-    tribus_watch watch;
-    tribus_watch before; /* tallies one second ago; only numbers are looked at */
+    tribus_audience watch;
+    tribus_audience before; /* tallies one second ago; only numbers are looked at */
     size_t steady_bytes, resident_bytes;
     bool terminal;
 } demo;
@@ -130,7 +130,7 @@ static tribus_status pipeline_of(const demo *d, tribus_pipeline_stats *stats,
 
 static void print_line(const demo *d, int64_t second)
 {
-    const tribus_watch *w = &d->watch, *b = &d->before;
+    const tribus_audience *w = &d->watch, *b = &d->before;
     tribus_pipeline_stats s;
     tribus_pipeline *pipe = NULL;
 
@@ -141,14 +141,14 @@ static void print_line(const demo *d, int64_t second)
            "/s  Neural-GPU %5" PRIu64 "/s  runs %7" PRIu64 "  lost %" PRIu64
            "  VaR %.6f  ES %.6f  %zu MiB\n",
            second, w->by_bus[0] - b->by_bus[0], w->by_bus[1] - b->by_bus[1],
-           w->by_bus[2] - b->by_bus[2], s.finished, tribus_watch_lost(w),
+           w->by_bus[2] - b->by_bus[2], s.finished, tribus_audience_lost(w),
            w->risk.value_at_risk, w->risk.expected_shortfall, d->resident_bytes >> 20);
     (void)fflush(stdout);
 }
 
 static void print_view(const demo *d, int64_t second)
 {
-    const tribus_watch *w = &d->watch, *b = &d->before;
+    const tribus_audience *w = &d->watch, *b = &d->before;
 
     printf("\033[H\033[JTribus  %s   %" PRId64 " of %" PRId64 " s   Ctrl-C ends it\n\n",
            d->feed, second, d->seconds);
@@ -182,7 +182,7 @@ static tribus_status watch_it(demo *d, pid_t agent)
         while (st == TRIBUS_OK && tribus_now_ns() < until && !tribus_cli_stopped()) {
             const int64_t left = until - tribus_now_ns();
 
-            st = tribus_watch_listen(&d->watch, left < 50000000 ? left : 50000000);
+            st = tribus_audience_listen(&d->watch, left < 50000000 ? left : 50000000);
         }
         if (tribus_cli_stopped())
             break;
@@ -208,7 +208,7 @@ static void print_span(const char *name, const tribus_pipeline_span *s)
 
 static void print_summary(demo *d, double seconds)
 {
-    tribus_watch *w = &d->watch;
+    tribus_audience *w = &d->watch;
     tribus_pipeline_stats s;
     tribus_pipeline_stage_row row;
     tribus_pipeline *pipe;
@@ -218,7 +218,7 @@ static void print_summary(demo *d, double seconds)
     for (uint32_t i = 0; i < TRIBUS_BUSES; i++)
         printf("  %-26s %12" PRIu64 " %10.0f\n", tribus_wire_bus_title(i), w->by_bus[i],
                (double)w->by_bus[i] / seconds);
-    printf("  %-26s %12" PRIu64 "\n\n", "lost", tribus_watch_lost(w));
+    printf("  %-26s %12" PRIu64 "\n\n", "lost", tribus_audience_lost(w));
     printf("  books %" PRIu64 ", price updates %" PRIu64 ", trades %" PRIu64
            ", VWAP %.6f\n",
            w->by_type[TRIBUS_MSG_MARKET_DATA], w->by_type[TRIBUS_MSG_PRICE_UPDATE],
@@ -245,9 +245,9 @@ static void print_summary(demo *d, double seconds)
     }
     printf("  %-26s %12zu %10.1f %10.1f %10.1f\n", "market event to risk metric",
            w->market_to_risk.count,
-           (double)tribus_watch_percentile(&w->market_to_risk, 0.5) / 1e3,
-           (double)tribus_watch_percentile(&w->market_to_risk, 0.99) / 1e3,
-           (double)tribus_watch_percentile(&w->market_to_risk, 0.999) / 1e3);
+           (double)tribus_audience_percentile(&w->market_to_risk, 0.5) / 1e3,
+           (double)tribus_audience_percentile(&w->market_to_risk, 0.99) / 1e3,
+           (double)tribus_audience_percentile(&w->market_to_risk, 0.999) / 1e3);
     printf("\n  last VaR %.6f, ES %.6f of the portfolio at %.0f %% over one bar; %" PRIu64
            " metrics, %" PRIu64 " breach messages\n",
            w->risk.value_at_risk, w->risk.expected_shortfall, w->risk.confidence * 100.0,
@@ -266,7 +266,7 @@ static void json_span(const char *name, const tribus_pipeline_span *s)
 
 static void print_json(demo *d, double seconds)
 {
-    tribus_watch *w = &d->watch;
+    tribus_audience *w = &d->watch;
     tribus_pipeline_stats s;
     tribus_pipeline_stage_row row;
     tribus_pipeline *pipe;
@@ -277,7 +277,7 @@ static void print_json(demo *d, double seconds)
     for (uint32_t i = 1; i < TRIBUS_MSG_END; i++)
         if (w->by_type[i] != 0)
             printf(",\"%s\":%" PRIu64, tribus_wire_type_name(i), w->by_type[i]);
-    printf(",\"lost\":%" PRIu64 ",\"vwap\":%.9f", tribus_watch_lost(w),
+    printf(",\"lost\":%" PRIu64 ",\"vwap\":%.9f", tribus_audience_lost(w),
            w->traded_qty > 0.0 ? w->traded_value / w->traded_qty : 0.0);
     if (pipeline_of(d, &s, &pipe) == TRIBUS_OK) {
         printf(",\"pipeline\":{\"name\":\"%s\",\"submitted\":%" PRIu64
@@ -296,8 +296,8 @@ static void print_json(demo *d, double seconds)
     printf(",\"market_to_risk_p50_ns\":%" PRId64 ",\"market_to_risk_p99_ns\":%" PRId64
            ",\"value_at_risk\":%.12g,\"expected_shortfall\":%.12g"
            ",\"resident_steady_bytes\":%zu,\"resident_end_bytes\":%zu}\n",
-           tribus_watch_percentile(&w->market_to_risk, 0.5),
-           tribus_watch_percentile(&w->market_to_risk, 0.99), w->risk.value_at_risk,
+           tribus_audience_percentile(&w->market_to_risk, 0.5),
+           tribus_audience_percentile(&w->market_to_risk, 0.99), w->risk.value_at_risk,
            w->risk.expected_shortfall, d->steady_bytes, d->resident_bytes);
 }
 
@@ -311,7 +311,7 @@ static int run(demo *d)
 
     if (code != TRIBUS_EXIT_DONE)
         return code;
-    st = tribus_watch_open(&d->watch, tribus_start_socket(&d->platform), "demo");
+    st = tribus_audience_open(&d->watch, tribus_start_socket(&d->platform), "demo");
     begun = tribus_now_ns();
     if (st == TRIBUS_OK)
         st = watch_it(d, agent);
@@ -322,7 +322,7 @@ static int run(demo *d)
     else
         print_summary(d, (double)(tribus_now_ns() - begun) * 1e-9);
     (void)fflush(stdout);
-    tribus_watch_close(&d->watch);
+    tribus_audience_close(&d->watch);
     tribus_start_end(agent);
     return code;
 }

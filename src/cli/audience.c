@@ -1,5 +1,5 @@
-/* watch.c -- see watch.h. */
-#include "cli/watch.h"
+/* audience.c -- see audience.h. */
+#include "cli/audience.h"
 #include "base/clock.h"
 #include "base/error.h"
 
@@ -9,7 +9,7 @@
 #define SPAN_MOST (1u << 22) /* durations kept; later ones are not, 32 MiB is enough */
 #define HISTORY   65536u     /* what publishers sent before we came */
 
-tribus_status tribus_watch_open(tribus_watch *w, const char *socket, const char *name)
+tribus_status tribus_audience_open(tribus_audience *w, const char *socket, const char *name)
 {
     const tribus_session_cfg session = {
         .socket_path = socket, .name = name, .role = "tool"};
@@ -26,7 +26,7 @@ tribus_status tribus_watch_open(tribus_watch *w, const char *socket, const char 
     return st;
 }
 
-void tribus_watch_close(tribus_watch *w)
+void tribus_audience_close(tribus_audience *w)
 {
     if (w->sub != NULL)
         tribus_bus_unsubscribe(w->sub);
@@ -36,7 +36,7 @@ void tribus_watch_close(tribus_watch *w)
     memset(w, 0, sizeof(*w));
 }
 
-static void span_add(tribus_watch_span *s, int64_t ns)
+static void span_add(tribus_audience_span *s, int64_t ns)
 {
     if (s->count == s->room) {
         const size_t room = s->room == 0 ? 4096 : s->room * 2;
@@ -60,7 +60,7 @@ static int ascending(const void *a, const void *b)
     return x < y ? -1 : x > y;
 }
 
-int64_t tribus_watch_percentile(tribus_watch_span *s, double share)
+int64_t tribus_audience_percentile(tribus_audience_span *s, double share)
 {
     if (s->count == 0)
         return 0;
@@ -68,14 +68,14 @@ int64_t tribus_watch_percentile(tribus_watch_span *s, double share)
     return s->ns[(size_t)(share * (double)(s->count - 1))];
 }
 
-static void hear_engine(tribus_watch *w, const tribus_msg_engine_health *m)
+static void hear_engine(tribus_audience *w, const tribus_msg_engine_health *m)
 {
     uint32_t i = 0;
 
     while (i < w->engine_count && strcmp(w->engines[i].last.header.engine_instance,
                                          m->header.engine_instance) != 0)
         i++;
-    if (i == TRIBUS_WATCH_ENGINES)
+    if (i == TRIBUS_AUDIENCE_ENGINES)
         return;
     if (i == w->engine_count)
         w->engine_count++;
@@ -83,7 +83,7 @@ static void hear_engine(tribus_watch *w, const tribus_msg_engine_health *m)
     w->engines[i].heard_ns = tribus_now_ns();
 }
 
-static void hear(tribus_watch *w, const tribus_msg_header *msg)
+static void hear(tribus_audience *w, const tribus_msg_header *msg)
 {
     w->by_bus[msg->bus]++;
     w->by_type[msg->type]++;
@@ -110,7 +110,7 @@ static void hear(tribus_watch *w, const tribus_msg_header *msg)
     }
 }
 
-tribus_status tribus_watch_listen(tribus_watch *w, int64_t timeout_ns)
+tribus_status tribus_audience_listen(tribus_audience *w, int64_t timeout_ns)
 {
     const int64_t deadline = tribus_deadline_ns(timeout_ns);
 
@@ -130,7 +130,7 @@ tribus_status tribus_watch_listen(tribus_watch *w, int64_t timeout_ns)
     }
 }
 
-uint64_t tribus_watch_lost(const tribus_watch *w)
+uint64_t tribus_audience_lost(const tribus_audience *w)
 {
     uint64_t lost = w->lost;
 
