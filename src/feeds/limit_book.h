@@ -1,7 +1,7 @@
 /* limit_book.h -- one limit order book with price-time priority.
  *
  * Use it to   rest, cancel and match orders, and read the best levels.
- * Not for     deciding what arrives (sim.c) or knowing orders by a venue's id.
+ * Not for     deciding what arrives (market.c) or knowing orders by a venue's id.
  *
  * Prices and quantities are plain integers in the caller's units (ticks, lots).
  * Memory      allocated at creation for a fixed number of orders; nothing after.
