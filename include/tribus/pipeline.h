@@ -44,6 +44,12 @@ typedef struct tribus_pipeline_dim {
     int64_t size;
 } tribus_pipeline_dim;
 
+/* A param of a stage, e.g. {"risk.paths", 10000}. Borrowed during the call. */
+typedef struct tribus_pipeline_param {
+    const char *name;
+    double value;
+} tribus_pipeline_param;
+
 enum { /* tribus_pipeline_cfg.flags */
        /* refuse, with the reason, whatever would copy a tensor between two stages */
        TRIBUS_PIPELINE_REQUIRE_ZERO_COPY = 1u
@@ -56,6 +62,8 @@ typedef struct tribus_pipeline_cfg {
     const char *name; /* name in the registry; NULL: the one in the YAML */
     const tribus_pipeline_dim *dims; /* sizes that go before those in the YAML */
     uint32_t dim_count;
+    const tribus_pipeline_param *params; /* go before those in the YAML; at most 16 */
+    uint32_t param_count;
     uint32_t runs; /* in flight at most; 0: the YAML's, else 8 */
     uint32_t flags;
     int64_t deadline_ns;  /* of a run, from submit; 0: the YAML's, else none */

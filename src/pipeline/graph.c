@@ -256,6 +256,39 @@ static tribus_status read_params(const tribus_document *doc, tribus_node map,
     return TRIBUS_OK;
 }
 
+/* A param given from outside goes before the text's of that name. */
+static tribus_status give_param(tribus_graph *g, const tribus_pipeline_param *given)
+{
+    const char *dot = given->name != NULL ? strchr(given->name, '.') : NULL;
+    char stage[TRIBUS_PIPELINE_NAME_BYTES];
+    tribus_graph_node *n = NULL;
+    uint32_t i = 0;
+
+    if (dot == NULL || (size_t)(dot - given->name) >= sizeof(stage) ||
+        strlen(dot + 1) >= sizeof(n->params[0].name))
+        return tribus_error_set(TRIBUS_BAD_ARG, "param %.60s: stage.param is wanted",
+                                given->name != NULL ? given->name : "");
+    (void)snprintf(stage, sizeof(stage), "%.*s", (int)(dot - given->name), given->name);
+    for (uint32_t k = 1; k + 1 < g->node_count; k++)
+        if (strcmp(g->nodes[k].name, stage) == 0)
+            n = &g->nodes[k];
+    if (n == NULL)
+        return tribus_error_set(TRIBUS_BAD_ARG, "param %.60s: there is no stage %s",
+                                given->name, stage);
+    while (i < n->param_count && strcmp(n->params[i].name, dot + 1) != 0)
+        i++;
+    if (i == TRIBUS_GRAPH_MOST_PARAMS)
+        return tribus_error_set(TRIBUS_BAD_ARG, "param %s: the stage has too many",
+                                given->name);
+    if (i == n->param_count) {
+        n->param_count++;
+        n->params[i].line = n->line;
+        (void)snprintf(n->params[i].name, sizeof(n->params[i].name), "%s", dot + 1);
+    }
+    n->params[i].value = given->value;
+    return TRIBUS_OK;
+}
+
 static tribus_status read_deadline(const tribus_document *doc, tribus_node map,
                                    const char *owner, int64_t *out)
 {
@@ -464,6 +497,8 @@ tribus_status tribus_graph_open(const tribus_graph_cfg *cfg, tribus_graph **out)
         st = read_stages(g, doc);
     if (st == TRIBUS_OK)
         st = read_inputs(g, doc);
+    for (uint32_t i = 0; st == TRIBUS_OK && i < cfg->param_count; i++)
+        st = give_param(g, &cfg->params[i]);
     if (st == TRIBUS_OK)
         st = tribus_graph_join(g, doc);
     tribus_document_close(doc);

@@ -23,6 +23,7 @@
 #define TRIBUS_GRAPH_MOST_SOURCES 4u  /* edges into one port, all but one `otherwise` */
 #define TRIBUS_GRAPH_MOST_PARAMS  TRIBUS_KERNEL_MAX_PARAMS
 #define TRIBUS_GRAPH_MOST_DIMS    32u
+#define TRIBUS_GRAPH_MOST_GIVEN   16u /* params from outside the text */
 #define TRIBUS_GRAPH_MOST_KEPT    16u
 #define TRIBUS_GRAPH_MOST_BYTES   ((uint64_t)1 << 40)
 #define TRIBUS_GRAPH_DEFAULT_RUNS 8u
@@ -107,6 +108,8 @@ typedef struct tribus_graph_cfg {
     const char *folder; /* absolute, or "" for the working folder */
     const tribus_pipeline_dim *dims;
     uint32_t dim_count;
+    const tribus_pipeline_param *params;
+    uint32_t param_count;
     uint32_t runs; /* 0: the text's */
 } tribus_graph_cfg;
 

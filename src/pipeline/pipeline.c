@@ -86,6 +86,10 @@ tribus_status tribus_pipeline_read(const tribus_pipeline_cfg *cfg,
     if (cfg->dim_count > 0 && cfg->dims == NULL)
         return tribus_error_set(TRIBUS_BAD_ARG, "pipeline: %u dimensions, but none given",
                                 cfg->dim_count);
+    if (cfg->param_count > TRIBUS_GRAPH_MOST_GIVEN ||
+        (cfg->param_count > 0 && cfg->params == NULL))
+        return tribus_error_set(TRIBUS_BAD_ARG, "pipeline: %u params; at most %u",
+                                cfg->param_count, TRIBUS_GRAPH_MOST_GIVEN);
     st = read_text(cfg, out);
     if (st == TRIBUS_OK)
         st = folder_of(cfg, folder, sizeof(folder));
@@ -96,6 +100,8 @@ tribus_status tribus_pipeline_read(const tribus_pipeline_cfg *cfg,
                                             .folder = folder,
                                             .dims = cfg->dims,
                                             .dim_count = cfg->dim_count,
+                                            .params = cfg->params,
+                                            .param_count = cfg->param_count,
                                             .runs = cfg->runs};
 
         st = tribus_graph_open(&graph_cfg, &out->graph);
@@ -282,6 +288,8 @@ tribus_status tribus_pipeline_register(tribus_session *session,
     const tribus_plan_cfg plan_cfg = {.text = source.text,
                                       .text_bytes = source.bytes,
                                       .origin = source.origin,
+                                      .params = cfg->params,
+                                      .param_count = cfg->param_count,
                                       .flags = cfg->flags,
                                       .participant = peers.participant,
                                       .epoch = peers.epoch};

@@ -147,6 +147,12 @@ static void write_header(tribus_plan *p, const tribus_plan_cfg *cfg)
         (void)snprintf(s->dims[i].name, sizeof(s->dims[i].name), "%s", g->dims[i].name);
         s->dims[i].size = g->dims[i].size;
     }
+    s->param_count = cfg->param_count;
+    for (uint32_t i = 0; i < cfg->param_count; i++) {
+        (void)snprintf(s->params[i].name, sizeof(s->params[i].name), "%s",
+                       cfg->params[i].name);
+        s->params[i].value = cfg->params[i].value;
+    }
     tribus_store_rlx(&s->owner, tribus_plan_who(cfg->participant, cfg->epoch));
     memcpy(p->mem + p->text_at, cfg->text, cfg->text_bytes);
     tribus_doorbell_create(s->bell);
@@ -196,11 +202,14 @@ static tribus_status read_header(const tribus_plan_shm *s, size_t bytes,
         return tribus_error_set(TRIBUS_VERSION, "pipeline: layout version %u, not %u",
                                 copy->version, TRIBUS_PLAN_VERSION);
     if (copy->bytes > bytes || copy->text_bytes >= copy->bytes ||
-        copy->dim_count > TRIBUS_GRAPH_MOST_DIMS || copy->runs == 0)
+        copy->dim_count > TRIBUS_GRAPH_MOST_DIMS ||
+        copy->param_count > TRIBUS_GRAPH_MOST_GIVEN || copy->runs == 0)
         return tribus_error_set(TRIBUS_CORRUPT, "pipeline %s: header makes no sense",
                                 copy->name);
     for (uint32_t i = 0; i < copy->dim_count; i++)
         copy->dims[i].name[sizeof(copy->dims[i].name) - 1] = '\0';
+    for (uint32_t i = 0; i < copy->param_count; i++)
+        copy->params[i].name[sizeof(copy->params[i].name) - 1] = '\0';
     return TRIBUS_OK;
 }
 
@@ -209,6 +218,7 @@ tribus_status tribus_plan_open(void *mem, size_t bytes, tribus_plan **out)
     const tribus_plan_shm *s = mem;
     const uint64_t text_at = line_up(sizeof(tribus_plan_shm), 64);
     tribus_pipeline_dim dims[TRIBUS_GRAPH_MOST_DIMS];
+    tribus_pipeline_param params[TRIBUS_GRAPH_MOST_GIVEN];
     tribus_plan_shm *copy = NULL;
     tribus_graph *graph = NULL;
     tribus_plan *p = NULL;
@@ -238,12 +248,16 @@ tribus_status tribus_plan_open(void *mem, size_t bytes, tribus_plan **out)
     memcpy(text, (const uint8_t *)mem + text_at, copy->text_bytes);
     for (uint32_t i = 0; i < copy->dim_count; i++)
         dims[i] = (tribus_pipeline_dim){copy->dims[i].name, copy->dims[i].size};
+    for (uint32_t i = 0; i < copy->param_count; i++)
+        params[i] = (tribus_pipeline_param){copy->params[i].name, copy->params[i].value};
     const tribus_graph_cfg cfg = {.text = text,
                                   .bytes = copy->text_bytes,
                                   .origin = copy->origin,
                                   .folder = copy->folder,
                                   .dims = dims,
                                   .dim_count = copy->dim_count,
+                                  .params = params,
+                                  .param_count = copy->param_count,
                                   .runs = copy->runs};
     st = tribus_graph_open(&cfg, &graph);
     if (st == TRIBUS_OK)

@@ -112,7 +112,7 @@ typedef struct tribus_plan_shm {
     uint32_t version;
     uint32_t runs; /* in flight */
     uint64_t bytes;
-    uint32_t text_bytes, dim_count, flags;
+    uint32_t text_bytes, dim_count, param_count, flags;
     uint32_t node_count, link_count; /* to notice another reading of the same text */
     char name[TRIBUS_PIPELINE_NAME_BYTES];
     char origin[256], folder[512];
@@ -120,7 +120,11 @@ typedef struct tribus_plan_shm {
         char name[TRIBUS_PIPELINE_NAME_BYTES];
         int64_t size;
     } dims[TRIBUS_GRAPH_MOST_DIMS];
-    _Atomic(uint64_t) owner; /* the submitter: participant << 32 | epoch */
+    struct {
+        char name[2 * TRIBUS_PIPELINE_NAME_BYTES];
+        double value;
+    } params[TRIBUS_GRAPH_MOST_GIVEN];
+    _Alignas(64) _Atomic(uint64_t) owner; /* the submitter: participant << 32 | epoch */
     _Atomic(uint32_t) closing;
     char unused0[52];
     _Atomic(uint64_t) submitted, finished, failed, late, refused, released;
@@ -159,6 +163,8 @@ typedef struct tribus_plan_cfg {
     const char *text;
     size_t text_bytes;
     const char *origin;
+    const tribus_pipeline_param *params; /* those the graph was given */
+    uint32_t param_count;
     uint32_t flags;
     uint32_t participant, epoch; /* of the submitter */
 } tribus_plan_cfg;

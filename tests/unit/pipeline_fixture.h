@@ -62,6 +62,8 @@ static inline fixture_plan fixture_register(const tribus_pipeline_cfg *cfg)
     const tribus_plan_cfg plan_cfg = {.text = source.text,
                                       .text_bytes = source.bytes,
                                       .origin = source.origin,
+                                      .params = cfg->params,
+                                      .param_count = cfg->param_count,
                                       .flags = cfg->flags,
                                       .participant = 1,
                                       .epoch = 1};
