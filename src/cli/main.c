@@ -13,6 +13,8 @@ static const tribus_cli_command commands[] = {
      false},
     {"bench", tribus_cli_bench, "measure: handoff, hybrid, fabric, ...", false},
     {"tap", tribus_cli_tap, "watch the messages of any bus", false},
+    {"host", tribus_cli_host, "serve the stages of a domain; the agent starts these",
+     false},
     {"engine", tribus_cli_engine, "run one engine; the agent starts these", false},
 };
 
