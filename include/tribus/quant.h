@@ -23,5 +23,6 @@
 #include "tribus/quant_random.h"
 #include "tribus/quant_risk.h"
 #include "tribus/quant_flow.h"
+#include "tribus/quant_portfolio.h"
 
 #endif
