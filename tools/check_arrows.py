@@ -22,7 +22,7 @@ MAY_USE = {
     "neural": "base device",
     "pipeline": "base wire fabric bus device neural quant",
     "feeds": "base wire bus",
-    "engines": "base wire bus pipeline quant feeds",
+    "engines": "base wire bus pipeline quant",
     "monitor": "base wire fabric",
     "agent": "base wire fabric bus monitor",
     "cli": "base wire fabric bus device neural pipeline quant feeds engines monitor agent",

@@ -1,6 +1,6 @@
 /* itch.c -- NASDAQ TotalView-ITCH 5.0 files, plain, gzip or zstd.
  *
- * After "NASDAQ TotalView-ITCH 5.0", sections 1.1 to 1.8. Numbers are big-endian. Each message
+ * After the specification "NASDAQ TotalView-ITCH 5.0". Numbers are big-endian. Each message
  * is framed with its length in two bytes; some files have 0 there, and then the type says how
  * long it is.
  *
