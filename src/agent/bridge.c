@@ -20,6 +20,7 @@
 #define DEFAULT_LOOK 100000000LL
 #define MOST_SPIN    1000000000LL
 #define CONNECT_TIME 1000000000LL
+#define ATTEMPTS     4u /* refused before it is worth a line: about half a second */
 #define IN_CELLS     4096u
 #define IN_BYTES     1024u /* of a cell: 500 or more for members unknown to us */
 
@@ -87,6 +88,7 @@ tribus_status tribus_bridge_side_connect(tribus_bridge_side *side)
         return TRIBUS_EMPTY;
     }
     tribus_redis_backoff_reset(&side->backoff);
+    side->attempts = 0;
     if (tribus_add_ar(&c->up, 1u) == 1u && tribus_swap_ar(&c->warned, 0u) != 0)
         tribus_log(TRIBUS_LOG_INFO, "%s bus: joined with redis at %s again",
                    tribus_wire_bus_title(side->bus), tribus_redis_name(side->redis));
@@ -96,8 +98,9 @@ tribus_status tribus_bridge_side_connect(tribus_bridge_side *side)
 void tribus_bridge_side_disconnect(tribus_bridge_side *side)
 {
     tribus_bridge_counters *c = &side->bridge->counters[side->bus];
+    const bool lost = side->redis != NULL;
 
-    if (side->redis != NULL) {
+    if (lost) {
         (void)tribus_add_ar(&c->up, UINT32_MAX); /* one less */
         tribus_redis_close(side->redis);
         side->redis = NULL;
@@ -105,7 +108,8 @@ void tribus_bridge_side_disconnect(tribus_bridge_side *side)
     if (!side->out)
         tribus_store_rlx(&c->confirmed, 0u); /* a hint: corrected at the next look */
     (void)tribus_add_rlx(&c->outages, 1u);   /* counter, read by people */
-    if (tribus_swap_ar(&c->warned, 1u) == 0)
+    /* A server that starts with us may take a moment. */
+    if ((lost || ++side->attempts >= ATTEMPTS) && tribus_swap_ar(&c->warned, 1u) == 0)
         tribus_log(TRIBUS_LOG_WARN,
                    "%s bus: %s; local traffic goes on, the wire is tried again",
                    tribus_wire_bus_title(side->bus), tribus_error_text());

@@ -40,6 +40,7 @@ typedef struct tribus_bridge_side {
     tribus_bus *handle;
     tribus_redis *redis; /* NULL: not connected */
     tribus_redis_backoff backoff;
+    uint32_t attempts; /* to connect, in a row, that failed */
 } tribus_bridge_side;
 
 struct tribus_bridge {

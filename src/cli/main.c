@@ -12,6 +12,7 @@ static const tribus_cli_command commands[] = {
     {"demo", tribus_cli_demo, "run the platform on a feed for a while and sum it up",
      false},
     {"bench", tribus_cli_bench, "measure: handoff, hybrid, fabric, ...", false},
+    {"publish", tribus_cli_publish, "put messages on the buses", false},
     {"tap", tribus_cli_tap, "watch the messages of any bus", false},
     {"host", tribus_cli_host, "serve the stages of a domain; the agent starts these",
      false},

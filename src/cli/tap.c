@@ -20,6 +20,7 @@ typedef struct tap {
     double seconds;
     int64_t history;
     bool json;
+    bool ask;
     uint64_t shown;
     uint64_t lost;
 } tap;
@@ -162,6 +163,8 @@ int tribus_cli_tap(int argc, char **argv)
         {"--count", "N", "end after N messages", TRIBUS_CLI_INT, &t.count},
         {"--seconds", "S", "end after S seconds", TRIBUS_CLI_REAL, &t.seconds},
         {"--json", NULL, "one envelope a line, as on the wire", TRIBUS_CLI_FLAG, &t.json},
+        {"--ask", NULL, "subscribe like an engine: fetches from the wire what it shows",
+         TRIBUS_CLI_FLAG, &t.ask},
         {"--socket", "PATH", "the agent's socket", TRIBUS_CLI_TEXT, &t.socket},
     };
     const tribus_cli_usage usage = {
@@ -172,7 +175,7 @@ int tribus_cli_tap(int argc, char **argv)
             "is\nmissed is counted and said at the end, on stderr.",
         .examples = "  tribus tap --bus engine_logic\n"
                     "  tribus tap --type risk_metric --json --count 10"};
-    const tribus_bus_cfg bus_cfg = {.observe = 1};
+    tribus_bus_cfg bus_cfg = {0};
     tribus_session_cfg cfg = {.role = "tool"};
     tribus_session *session = NULL;
     tribus_bus *bus = NULL;
@@ -194,6 +197,7 @@ int tribus_cli_tap(int argc, char **argv)
     }
     tribus_cli_catch_signals();
     cfg.socket_path = t.socket;
+    bus_cfg.observe = t.ask ? 0 : 1;
     st = tribus_session_open(&cfg, &session);
     if (st == TRIBUS_OK)
         st = tribus_bus_open(session, &bus_cfg, &bus);
