@@ -9,9 +9,9 @@ int tribus_cli_bench_handoff(int argc, char **argv);
 int tribus_cli_demo(int argc, char **argv);
 int tribus_cli_down(int argc, char **argv);
 int tribus_cli_engine(int argc, char **argv);
-int tribus_cli_status(int argc, char **argv);
 int tribus_cli_host(int argc, char **argv);
 int tribus_cli_publish(int argc, char **argv);
+int tribus_cli_status(int argc, char **argv);
 int tribus_cli_tap(int argc, char **argv);
 int tribus_cli_up(int argc, char **argv);
 

@@ -48,7 +48,7 @@ typedef struct ml {
     uint32_t input_count;
     input_kind inputs[8];
     uint32_t risk_result, forecast_result;
-    bool has_forecast, weights_written;
+    bool has_forecast;
     int64_t bar_ns, bar_end_ns;
     uint64_t bars; /* complete ones since every asset had a price */
     uint32_t need_bars;
@@ -104,9 +104,12 @@ static tribus_status look_at_inputs(ml *m)
 static tribus_status register_pipeline(tribus_engine *e, ml *m)
 {
     const tribus_platform *p = tribus_engine_platform(e);
-    const tribus_pipeline_dim dims[] = {{"assets", p->ml_engine.assets}};
+    const tribus_pipeline_dim dims[] = {
+        {"assets", p->ml_engine.assets},
+        {"paths", p->ml_engine.paths},
+        {"confidence", (int64_t)(p->ml_engine.confidence * 1e4 + 0.5)}};
     tribus_pipeline_cfg cfg = {.dims = dims,
-                               .dim_count = 1,
+                               .dim_count = 3,
                                .runs = (uint32_t)p->ml_engine.in_flight,
                                .flags = TRIBUS_PIPELINE_REQUIRE_ZERO_COPY,
                                .successor_ns = 5000000000};

@@ -4,6 +4,7 @@
 #include "base/error.h"
 #include "pipeline/document.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -230,8 +231,35 @@ static tribus_status read_ports(const tribus_graph *g, const tribus_document *do
 
 /* ---- stages ---- */
 
-static tribus_status read_params(const tribus_document *doc, tribus_node map,
-                                 const char *owner, tribus_graph_node *n)
+/* A number, a dimension's name, or "name/number": so that the caller's dimensions also steer
+ * what is no size, such as paths, or a confidence in ten-thousandths. */
+static tribus_status read_param(const tribus_graph *g, const tribus_document *doc,
+                                tribus_node node, tribus_graph_param *p)
+{
+    const char *word = tribus_document_word(doc, node);
+    const size_t n = word != NULL ? strcspn(word, "/") : 0;
+
+    for (uint32_t i = 0; i < g->dim_count; i++) {
+        char *end = NULL;
+        double by = 1.0;
+
+        if (strlen(g->dims[i].name) != n || strncmp(g->dims[i].name, word, n) != 0)
+            continue;
+        if (word[n] == '/')
+            by = strtod(word + n + 1, &end);
+        if ((end != NULL && *end != '\0') || !(by > 0.0) || !isfinite(by))
+            return tribus_document_fault(doc, tribus_document_line(doc, node),
+                                         "%s: `%.40s`: a dimension is divided by a number "
+                                         "above 0",
+                                         p->name, word);
+        p->value = (double)g->dims[i].size / by;
+        return TRIBUS_OK;
+    }
+    return tribus_document_number(doc, node, p->name, &p->value);
+}
+
+static tribus_status read_params(const tribus_graph *g, const tribus_document *doc,
+                                 tribus_node map, const char *owner, tribus_graph_node *n)
 {
     tribus_node k, v;
 
@@ -248,7 +276,7 @@ static tribus_status read_params(const tribus_document *doc, tribus_node map,
         p->line = tribus_document_line(doc, k);
         tribus_status st = tribus_document_name(doc, k, owner, p->name, sizeof(p->name));
         if (st == TRIBUS_OK)
-            st = tribus_document_number(doc, v, p->name, &p->value);
+            st = read_param(g, doc, v, p);
         if (st != TRIBUS_OK)
             return st;
         n->param_count = (uint32_t)i + 1;
@@ -371,7 +399,7 @@ static tribus_status read_stage(const tribus_graph *g, const tribus_document *do
     if (st != TRIBUS_OK)
         return st;
     (void)snprintf(owner, sizeof(owner), "stage %s", n->name);
-    st = read_params(doc, tribus_document_get(doc, node, "params"), owner, n);
+    st = read_params(g, doc, tribus_document_get(doc, node, "params"), owner, n);
     if (st == TRIBUS_OK)
         st = read_deadline(doc, node, owner, &n->deadline_ns);
     item = tribus_document_get(doc, node, "finite");
