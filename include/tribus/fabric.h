@@ -277,6 +277,16 @@ TRIBUS_MUST_CHECK tribus_status tribus_ring_peek_batch(tribus_ring *ring, uint32
                                                        uint32_t *got);
 void tribus_ring_release_batch(tribus_ring *ring, uint32_t n);
 
+/* Messages ever committed (writer) or released (reader), by this end and those before it. */
+uint64_t tribus_ring_position(const tribus_ring *ring);
+
+/* Copy the slot reference at byte `offset` of each message whose cell still holds it
+ * (writer, newest first) or that is not released (reader, oldest first), at most `most`.
+ * They are unchecked bytes. Returns how many. For recovery: see tribus_region_withdraw(). */
+struct tribus_slot_ref;
+uint32_t tribus_ring_refs(const tribus_ring *ring, size_t offset,
+                          struct tribus_slot_ref *refs, uint32_t most);
+
 /* Reader of a ring that overwrites: messages lost by that since it opened. */
 uint64_t tribus_ring_lost(const tribus_ring *ring);
 
@@ -480,10 +490,19 @@ TRIBUS_MUST_CHECK tribus_status tribus_region_pass(tribus_region *region,
  * number of slots that nobody holds any more because of it. */
 uint32_t tribus_region_reclaim(tribus_region *region, uint32_t holder);
 
-/* Take from `holder` what it was given but never received: the giver died between giving
- * and publishing. Call when that giver is dead and the holder's ring from it is drained.
+/* After the death of a giver, by its successor: take from `holder` what it was given but
+ * never received and was never told of. keep: the references in the cells of the giver's
+ * ring to that holder, from tribus_ring_refs(); the holder may go on meanwhile. Returns as
+ * tribus_region_reclaim(). */
+uint32_t tribus_region_withdraw(tribus_region *region, uint32_t holder,
+                                const tribus_slot_ref *keep, uint32_t count);
+
+/* After the death of a holder, by its successor under the same number: release what it had
+ * received, except `keep`, the references in messages that are offered again, from
+ * tribus_ring_refs(). Holds when every holder releases the message first, then the slot.
  * Returns as tribus_region_reclaim(). */
-uint32_t tribus_region_withdraw(tribus_region *region, uint32_t holder);
+uint32_t tribus_region_recover(tribus_region *region, const tribus_slot_ref *keep,
+                               uint32_t count);
 
 /* Slots that are neither loaned nor held. */
 uint32_t tribus_region_free_slots(const tribus_region *region);

@@ -50,9 +50,12 @@ void tribus_doorbell_create(void *mem)
 
 void tribus_doorbell_press(tribus_doorbell_shm *bell)
 {
+    TRIBUS_STEP("doorbell press: before the count");
     /* R1 pairs with A1 in announce. */
     if ((tribus_add_ar(&bell->word, 2u) & 1u) != 0) {
+        TRIBUS_STEP("doorbell press: before the flag");
         (void)tribus_and_ar(&bell->word, ~(uint32_t)1u);
+        TRIBUS_STEP("doorbell press: before the wake");
         tribus_os_futex_wake(&bell->word, INT_MAX);
     }
 }
@@ -157,6 +160,7 @@ tribus_status tribus_doorbell_wait(tribus_doorbell_shm *const *bells, uint32_t c
             words[i] = &bells[i]->word;
             seen[i] = announce(bells[i]);
         }
+        TRIBUS_STEP("doorbell wait: announced");
         if (ready(context))
             return TRIBUS_OK;
         st = tribus_os_futex_wait_any(

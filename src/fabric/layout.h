@@ -6,6 +6,7 @@
 #define TRIBUS_FABRIC_LAYOUT_H
 
 #include "base/atomic.h"
+#include "fabric/step.h"
 #include "tribus/fabric.h"
 
 #define TRIBUS_FABRIC_VERSION 1u

@@ -21,11 +21,16 @@
  *
  * Crashes
  *   owner on loan            bit 62 is set and nobody was told: open() frees it
- *   holder                   reclaim() clears its bit in every slot
- *   giver between giving and publishing the reference: `held` has a bit whose holder was
- *                            never told. It is the one bit in `held` without its twin in
- *                            `received` once that holder has drained the giver's ring:
- *                            withdraw() clears it.
+ *   holder, for good         reclaim() clears its bit in every slot
+ *   holder, with a successor of the same number: the slots of messages that are still in its
+ *                            ring stay held, for they are offered again. Those it received
+ *                            and whose message it released are nobody's: recover() frees
+ *                            them. For this a holder releases the message first, then the
+ *                            slot.
+ *   giver between giving and publishing: `held` has a bit whose holder was never told. It has
+ *                            no twin in `received`, and the reference is in none of the
+ *                            cells of the giver's ring (a message that left them was
+ *                            released, and so received before): withdraw() clears it.
  */
 #include "base/error.h"
 #include "base/os.h"
@@ -38,6 +43,8 @@
 #define HOLDERS        (((uint64_t)1 << HOLDERS_MAX) - 1u)
 #define ON_LOAN        ((uint64_t)1 << 62)
 #define SLOT_BYTES_MAX ((uint64_t)1 << 40)
+#define RECEIVED       1u
+#define NOT_RECEIVED   2u
 #define PAGE_BYTES     4096u
 
 struct slot_line {
@@ -258,7 +265,9 @@ tribus_status tribus_region_loan(tribus_region *r, tribus_slot_ref *out, void **
         if (tribus_load_acq(&line->held) == 0) {
             /* Free: nobody but the owner changes it, so plain stores do. */
             r->generation++;
+            TRIBUS_STEP("region loan: before the flag");
             tribus_store_rlx(&line->held, ON_LOAN);
+            TRIBUS_STEP("region loan: after the flag");
             tribus_store_rlx(&line->received, 0u);
             tribus_store_rlx(&line->generation, r->generation);
             r->next = slot + 1u < r->slots ? slot + 1u : 0;
@@ -290,7 +299,9 @@ tribus_status tribus_region_commit(tribus_region *r, const tribus_slot_ref *ref,
         tribus_load_rlx(&line->generation) != ref->generation)
         return tribus_error_set(TRIBUS_BAD_ARG, "region %u: slot %u is not on loan",
                                 r->number, ref->slot);
+    TRIBUS_STEP("region commit: before the holders");
     tribus_store_rlx(&line->held, holders); /* the ring's commit shows it */
+    TRIBUS_STEP("region commit: after the holders");
     if (r->counters != NULL && holders != 0) {
         tribus_counter_bump(r->counters, TRIBUS_COUNT_MESSAGES, 1);
         tribus_counter_bump(r->counters, TRIBUS_COUNT_BYTES_BY_REF, ref->bytes);
@@ -331,7 +342,9 @@ tribus_status tribus_region_receive(tribus_region *r, const tribus_slot_ref *ref
             (unsigned long long)ref->bytes, (unsigned long long)ref->offset,
             (unsigned long long)r->slot_bytes);
     }
+    TRIBUS_STEP("region receive: before the mark");
     (void)tribus_or_rlx(&line->received, r->bit); /* read by withdraw, after a death */
+    TRIBUS_STEP("region receive: after the mark");
     *mem = slot_at(r, ref->slot) + ref->offset;
     return TRIBUS_OK;
 }
@@ -349,7 +362,9 @@ tribus_status tribus_region_release(tribus_region *r, const tribus_slot_ref *ref
 
     if (line == NULL)
         return TRIBUS_CORRUPT;
+    TRIBUS_STEP("region release: before the bit");
     (void)let_go(line, r->bit);
+    TRIBUS_STEP("region release: after the bit");
     if (r->counters != NULL) {
         tribus_counter_bump(r->counters, TRIBUS_COUNT_MESSAGES, 1);
         tribus_counter_bump(r->counters, TRIBUS_COUNT_BYTES_BY_REF, ref->bytes);
@@ -369,6 +384,7 @@ tribus_status tribus_region_pass(tribus_region *r, const tribus_slot_ref *ref,
         return tribus_error_set(TRIBUS_BAD_ARG, "region %u: pass slot %u to %llx",
                                 r->number, ref->slot, (unsigned long long)holders);
     (void)tribus_and_ar(&line->received, ~(holders & ~r->bit)); /* they have not yet */
+    TRIBUS_STEP("region pass: before the exchange");
     held = tribus_load_rlx(&line->held); /* a first guess for the exchange */
     do {
         if ((held & r->bit) == 0)
@@ -383,32 +399,57 @@ tribus_status tribus_region_pass(tribus_region *r, const tribus_slot_ref *ref,
     return TRIBUS_OK;
 }
 
-static uint32_t take_back(tribus_region *r, uint32_t holder, int received_too)
+static int is_named(const tribus_slot_ref *refs, uint32_t count, uint32_t slot,
+                    uint64_t generation)
 {
-    const uint64_t bit = holder < HOLDERS_MAX ? (uint64_t)1 << holder : 0;
+    for (uint32_t i = 0; i < count; i++)
+        if (refs[i].slot == slot && refs[i].generation == generation)
+            return 1;
+    return 0;
+}
+
+/* Clear a holder's bit in the slots where `received` has it or has it not, as wanted, and
+ * that are not among those to keep. */
+static uint32_t take_back(tribus_region *r, uint64_t bit, uint32_t which,
+                          const tribus_slot_ref *keep, uint32_t count)
+{
     uint32_t freed = 0;
 
     for (uint32_t i = 0; i < r->slots && bit != 0; i++) {
         struct slot_line *line = &r->shm->lines[i];
+        /* relaxed: the holder or the giver is dead, so what matters of these stands still */
+        const uint64_t generation = tribus_load_rlx(&line->generation);
+        const uint32_t received =
+            (tribus_load_rlx(&line->received) & bit) != 0 ? RECEIVED : NOT_RECEIVED;
 
-        /* relaxed: the holder or its giver is dead, so these bits stand still */
-        if ((tribus_load_rlx(&line->held) & bit) == 0)
-            continue;
-        if (received_too || (tribus_load_rlx(&line->received) & bit) == 0)
+        if ((tribus_load_rlx(&line->held) & bit) != 0 && (which & received) != 0 &&
+            !is_named(keep, count, i, generation))
             freed += let_go(line, bit) != 0;
     }
     tribus_counter_bump(r->counters, TRIBUS_COUNT_RECLAIMED, freed);
     return freed;
 }
 
-uint32_t tribus_region_reclaim(tribus_region *r, uint32_t holder)
+static uint64_t bit_of(uint32_t holder)
 {
-    return take_back(r, holder, 1);
+    return holder < HOLDERS_MAX ? (uint64_t)1 << holder : 0;
 }
 
-uint32_t tribus_region_withdraw(tribus_region *r, uint32_t holder)
+uint32_t tribus_region_reclaim(tribus_region *r, uint32_t holder)
 {
-    return take_back(r, holder, 0);
+    return take_back(r, bit_of(holder), RECEIVED | NOT_RECEIVED, NULL, 0);
+}
+
+uint32_t tribus_region_withdraw(tribus_region *r, uint32_t holder,
+                                const tribus_slot_ref *keep, uint32_t count)
+{
+    return take_back(r, bit_of(holder), NOT_RECEIVED, keep, count);
+}
+
+uint32_t tribus_region_recover(tribus_region *r, const tribus_slot_ref *keep,
+                               uint32_t count)
+{
+    return take_back(r, r->bit, RECEIVED, keep, count);
 }
 
 uint32_t tribus_region_free_slots(const tribus_region *r)

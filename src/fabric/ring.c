@@ -26,6 +26,7 @@
 #include "fabric/ring.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #define CELLS_MAX      (1u << 24)
 #define CELL_BYTES_MAX (1u << 20)
@@ -287,9 +288,12 @@ void tribus_ring_commit_batch(tribus_ring *r, uint32_t n)
         return;
     }
     n = (uint32_t)(end - r->position);
-    for (uint64_t p = r->position; p != end; p++)
+    for (uint64_t p = r->position; p != end; p++) {
+        TRIBUS_STEP("ring commit: before the number");
         /* R1 pairs with A1 in tribus_ring_peek_batch and tribus_ring_peek. */
         tribus_store_rel(sequence_of(cell_at(r, p)), p + 1u);
+        TRIBUS_STEP("ring commit: after the number");
+    }
     r->position = end;
     r->granted = 0;
     tribus_store_rlx(&r->shm->tail_hint, end); /* only a hint */
@@ -371,8 +375,10 @@ void tribus_ring_release_batch(tribus_ring *r, uint32_t n)
         return;
     r->granted = 0;
     r->position += n;
-    /* R2 pairs with A2 in tribus_ring_claim_batch and resume. */
+    TRIBUS_STEP("ring release: before the position");
+    /* R2 pairs with A2 in claim_cells and resume. */
     tribus_store_rel(&r->shm->released, r->position);
+    TRIBUS_STEP("ring release: after the position");
     tribus_counter_bump(r->counters, TRIBUS_COUNT_MESSAGES, n);
     tribus_ring_press(r);
 }
@@ -380,6 +386,32 @@ void tribus_ring_release_batch(tribus_ring *r, uint32_t n)
 void tribus_ring_release(tribus_ring *r)
 {
     tribus_ring_release_batch(r, 1);
+}
+
+uint64_t tribus_ring_position(const tribus_ring *r)
+{
+    return r->position;
+}
+
+uint32_t tribus_ring_refs(const tribus_ring *r, size_t offset, tribus_slot_ref *refs,
+                          uint32_t most)
+{
+    uint32_t n = 0;
+
+    if (r->copy != NULL || offset > r->cell_bytes ||
+        offset + sizeof(*refs) + SEQUENCE_BYTES > r->cell_bytes)
+        return 0;
+    for (uint64_t i = 0; i <= r->mask && n < most; i++) {
+        /* The writer goes back over what it wrote, the reader on over what is there. */
+        const uint64_t p = r->end == TRIBUS_WRITER ? r->position - 1u - i : r->position + i;
+        unsigned char *cell = cell_at(r, p);
+
+        /* A1 pairs with R1 in tribus_ring_commit_batch. */
+        if (tribus_load_acq(sequence_of(cell)) != p + 1u || p + 1u == 0)
+            break;
+        memcpy(&refs[n++], cell + SEQUENCE_BYTES + offset, sizeof(*refs));
+    }
+    return n;
 }
 
 uint64_t tribus_ring_waiting(const tribus_ring *r)

@@ -87,7 +87,9 @@ static inline void tribus_ring_offer(tribus_ring *r, uint64_t end)
 {
     if (end - r->position > r->offered - r->position) {
         r->offered = end;
+        TRIBUS_STEP("ring peek: before the offer");
         tribus_store_rlx(&r->shm->offered, end); /* ours: read only by our successor */
+        TRIBUS_STEP("ring peek: after the offer");
     }
 }
 

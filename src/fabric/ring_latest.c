@@ -59,12 +59,16 @@ void tribus_ring_latest_commit(tribus_ring *r)
         if (p - r->head_seen > r->mask)
             tribus_counter_bump(r->counters, TRIBUS_COUNT_OVERWRITTEN, 1);
     }
+    TRIBUS_STEP("latest commit: before the mark");
     tribus_store_rlx(cell, WRITING | (p + 1u)); /* shown by R2 */
+    TRIBUS_STEP("latest commit: after the mark");
     for (uint32_t i = 0; i < words; i++)
         /* R2 pairs with A2 in copy_out. */
         tribus_store_rel(&cell[1 + i], r->copy[i]);
+    TRIBUS_STEP("latest commit: before the number");
     /* R1 pairs with A1 in tribus_ring_latest_peek. */
     tribus_store_rel(cell, p + 1u);
+    TRIBUS_STEP("latest commit: after the number");
     r->position = p + 1u;
     r->granted = 0;
     /* R3 pairs with A3 in catch_up and tribus_ring_latest_resume. */
@@ -111,6 +115,7 @@ static tribus_status catch_up(tribus_ring *r, uint64_t sequence, uint32_t tries)
         r->offered = oldest;
     /* ours: in this order a successor finds released <= offered at every moment */
     tribus_store_rlx(&r->shm->offered, r->offered);
+    TRIBUS_STEP("latest catch up: between offered and released");
     tribus_store_rlx(&r->shm->released, oldest);
     return TRIBUS_OK;
 }

@@ -282,12 +282,15 @@ static uint32_t show(tribus_topic *t, uint64_t p, const unsigned char *from, uin
     if (bytes > t->cell_bytes - WORD_BYTES)
         bytes = t->cell_bytes - WORD_BYTES;
     words = (bytes + WORD_BYTES - 1u) / WORD_BYTES;
+    TRIBUS_STEP("topic commit: before the mark");
     tribus_store_rlx(cell, word_of(p, 0)); /* shown by R2 */
+    TRIBUS_STEP("topic commit: after the mark");
     for (uint32_t i = 0; i < words; i++)
         /* R2 pairs with A2 in copy_out. */
         tribus_store_rel(&cell[1 + i], payload[i]);
     /* R1 pairs with A1 in tribus_topic_read, tribus_topic_read_batch and resume. */
     tribus_store_rel(cell, word_of(p, DONE | bytes));
+    TRIBUS_STEP("topic commit: after the second mark");
     return bytes;
 }
 
@@ -298,6 +301,7 @@ static void shown(tribus_topic *t, uint64_t position, uint64_t bytes)
         tribus_counter_bump(t->counters, TRIBUS_COUNT_BYTES_COPIED, bytes);
     }
     t->position = position;
+    TRIBUS_STEP("topic commit: before the count");
     /* R3 pairs with A3 in tribus_topic_open, catch_up and tribus_topic_rewind. */
     tribus_store_rel(&t->shm->published, position);
     tribus_doorbell_press_event(&t->shm->bell, t->event);

@@ -165,8 +165,11 @@ static void what_was_given_but_never_received_can_be_withdrawn(void)
     const void *mem;
 
     CHECK(tribus_region_receive(f.h[0], &received, &mem) == TRIBUS_OK);
+    passed = give(&f, 1, 5);
+    CHECK(tribus_region_withdraw(f.owner, 0, &passed, 1) == 0); /* it is in the ring */
+    CHECK(tribus_region_withdraw(f.owner, 0, NULL, 0) == 1);
     (void)give(&f, 1, 2); /* given, and the owner died before it published the reference */
-    CHECK(tribus_region_withdraw(f.owner, 0) == 1);
+    CHECK(tribus_region_withdraw(f.owner, 0, NULL, 0) == 1);
     CHECK(tribus_region_free_slots(f.owner) == SLOTS - 1);
     CHECK(tribus_region_receive(f.h[0], &received, &mem) == TRIBUS_OK);
     /* the same when a holder passes it on, even back to one that had it before */
@@ -175,8 +178,24 @@ static void what_was_given_but_never_received_can_be_withdrawn(void)
     CHECK(tribus_region_pass(f.h[1], &passed, 4) == TRIBUS_OK);
     CHECK(tribus_region_receive(f.h[2], &passed, &mem) == TRIBUS_OK);
     CHECK(tribus_region_pass(f.h[2], &passed, 2) == TRIBUS_OK);
-    CHECK(tribus_region_withdraw(f.owner, 1) == 1);
+    CHECK(tribus_region_withdraw(f.owner, 1, NULL, 0) == 1);
     CHECK(tribus_region_free_slots(f.owner) == SLOTS - 1);
+    drop(&f);
+}
+
+static void successor_of_a_holder_frees_what_is_not_offered_again(void)
+{
+    fixture f = region_of(SLOTS, 64);
+    tribus_slot_ref done = give(&f, 1, 1), offered = give(&f, 1, 2),
+                    waiting = give(&f, 1, 3);
+    const void *mem;
+
+    CHECK(tribus_region_receive(f.h[0], &done, &mem) == TRIBUS_OK);
+    CHECK(tribus_region_receive(f.h[0], &offered, &mem) == TRIBUS_OK);
+    CHECK(tribus_region_recover(f.h[0], &offered, 1) == 1);
+    CHECK(tribus_region_receive(f.h[0], &done, &mem) == TRIBUS_CORRUPT);
+    CHECK(tribus_region_receive(f.h[0], &offered, &mem) == TRIBUS_OK);
+    CHECK(tribus_region_receive(f.h[0], &waiting, &mem) == TRIBUS_OK);
     drop(&f);
 }
 
@@ -364,6 +383,7 @@ int main(void)
     what_a_dead_holder_held_comes_back_and_nothing_else();
     owner_that_died_leaves_no_loan_and_no_generation_twice();
     what_was_given_but_never_received_can_be_withdrawn();
+    successor_of_a_holder_frees_what_is_not_offered_again();
     receive_checks_every_field_of_the_reference();
     open_when_the_layout_is_nonsense_returns_corrupt();
     slot_count_is_chosen_from_slot_size_and_cache();
