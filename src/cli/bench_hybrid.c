@@ -1,0 +1,442 @@
+/* bench_hybrid.c -- `tribus bench hybrid`: each workload over the bus and over Redis, with
+ * the same operations on the same numbers, in turns within one run.
+ *
+ * A run's time is from the submitter having its inputs in memory to it having the result in
+ * memory. Compute is the time inside operations along the longest path; what is left is
+ * hand-off: queues, wake-ups, and on the Redis paths encoding, copying and decoding.
+ */
+#include "cli/bench_case.h"
+#include "cli/bench_remote.h"
+#include "cli/commands.h"
+
+#include "base/os.h"
+#include "pipeline/pipeline.h"
+#include "tribus/agent.h"
+
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define COMMAND     "bench hybrid"
+#define ROUNDS      5
+#define MOST        200000u /* samples of one path */
+#define PATIENCE_NS INT64_C(60000000000)
+
+typedef struct options {
+    const char *only, *server;
+    double seconds;
+    int64_t spin_us, hosts;
+    bool json, no_redis;
+} options;
+
+typedef struct samples {
+    int64_t *total, *compute, *handoff;
+    uint32_t count;
+    int64_t busy_ns; /* time the samples took together */
+} samples;
+
+typedef struct bench {
+    options o;
+    tribus_agent *agent;
+    tribus_session *session;
+    tribus_bench_redis redis;
+    char folder[64], socket[96];
+    uint64_t seed;
+} bench;
+
+static bool failed(void)
+{
+    (void)tribus_cli_fail(COMMAND);
+    return false;
+}
+
+/* ---- the bus ---- */
+
+static bool start_bus(bench *b)
+{
+    static char program[PATH_MAX], spin[24];
+    const ssize_t n = readlink("/proc/self/exe", program, sizeof(program) - 1);
+    const char *const neural[] = {program,  "host",      "--domain", "neural", "--name",
+                                  "neural", "--spin-us", spin,       NULL};
+    const char *const gpu[] = {program, "host",      "--domain", "gpu", "--name",
+                               "gpu",   "--spin-us", spin,       NULL};
+    const char *const both[] = {program, "host",      "--domain", "both", "--name",
+                                "both",  "--spin-us", spin,       NULL};
+    const tribus_agent_child_cfg two[] = {
+        {.name = "neural", .kind = "host", .argv = neural},
+        {.name = "gpu", .kind = "host", .argv = gpu}};
+    const tribus_agent_child_cfg one[] = {{.name = "both", .kind = "host", .argv = both}};
+    const tribus_agent_cfg cfg = {.socket_path = b->socket,
+                                  .children = b->o.hosts == 1 ? one : two,
+                                  .child_count = b->o.hosts == 1 ? 1 : 2};
+    const tribus_session_cfg session_cfg = {
+        .socket_path = b->socket, .name = "bench", .role = "tool"};
+
+    if (n <= 0)
+        return false;
+    program[n] = '\0';
+    (void)snprintf(spin, sizeof(spin), "%lld", (long long)b->o.spin_us);
+    return tribus_agent_start(&cfg, &b->agent) == TRIBUS_OK &&
+           tribus_session_open(&session_cfg, &b->session) == TRIBUS_OK;
+}
+
+static bool keep(samples *s, int64_t total, int64_t compute)
+{
+    if (s->count == MOST)
+        return false;
+    s->total[s->count] = total;
+    s->compute[s->count] = compute;
+    s->handoff[s->count] = total - compute;
+    s->count++;
+    s->busy_ns += total;
+    return true;
+}
+
+static bool fill_inputs(bench *b, tribus_pipeline *pipe, bool first)
+{
+    const tribus_graph_node *node = &pipe->plan->graph->nodes[0];
+
+    if (tribus_pipeline_claim(pipe) != TRIBUS_OK)
+        return false;
+    for (uint32_t i = 0; i < node->output_count; i++) {
+        tribus_tensor t;
+
+        if (node->outputs[i].keep && !first)
+            continue;
+        if (tribus_pipeline_input(pipe, i, &t) != TRIBUS_OK)
+            return false;
+        tribus_bench_case_fill(node->outputs[i].name, &t, b->seed + i);
+    }
+    return true;
+}
+
+static bool bus_run(bench *b, tribus_pipeline *pipe, samples *s)
+{
+    tribus_pipeline_result r;
+
+    if (!fill_inputs(b, pipe, pipe->next_run == 1) ||
+        tribus_pipeline_submit(pipe, 0, NULL) != TRIBUS_OK ||
+        tribus_pipeline_await_wait(pipe, PATIENCE_NS, &r) != TRIBUS_OK)
+        return failed();
+    if (r.status != TRIBUS_OK) {
+        (void)tribus_cli_complain(COMMAND, "stage %s: %s", r.stage, r.text);
+        return false;
+    }
+    if (!keep(s, r.finished_ns - r.submitted_ns, r.compute_ns))
+        return true;
+    tribus_pipeline_release(pipe, r.run);
+    return true;
+}
+
+/* As many runs as the pipeline lets in flight; inputs written once a slot. */
+static double bus_rate(bench *b, tribus_pipeline *pipe, int64_t for_ns)
+{
+    const int64_t start = tribus_now_ns();
+    const uint64_t filled = pipe->next_run + pipe->plan->graph->slots;
+    uint64_t done = 0;
+    int64_t now = start;
+
+    while (now - start < for_ns || done == 0) {
+        tribus_pipeline_result r;
+
+        while (tribus_pipeline_claim(pipe) == TRIBUS_OK) {
+            if (pipe->next_run < filled && !fill_inputs(b, pipe, false))
+                return 0.0;
+            if (tribus_pipeline_submit(pipe, 0, NULL) != TRIBUS_OK)
+                return 0.0;
+        }
+        if (tribus_pipeline_await_wait(pipe, PATIENCE_NS, &r) != TRIBUS_OK)
+            return 0.0;
+        tribus_pipeline_release(pipe, r.run);
+        done++;
+        now = tribus_now_ns();
+    }
+    for (tribus_pipeline_result r;
+         tribus_pipeline_await_wait(pipe, PATIENCE_NS, &r) == TRIBUS_OK;)
+        tribus_pipeline_release(pipe, r.run);
+    return (double)done * 1e9 / (double)(now - start);
+}
+
+/* ---- redis ---- */
+
+static bool remote_run(bench *b, const tribus_graph *g, tribus_bench_remote *remote,
+                       bool first, samples *s)
+{
+    int64_t total, compute;
+
+    for (uint32_t i = 0; i < g->nodes[0].output_count; i++) {
+        const tribus_graph_port *port = &g->nodes[0].outputs[i];
+        tribus_tensor t;
+
+        if (port->keep && !first)
+            continue;
+        tribus_plan_tensor(port, tribus_bench_remote_input(remote, i), &t);
+        tribus_bench_case_fill(port->name, &t, b->seed + i);
+    }
+    if (!tribus_bench_remote_run(remote, &total, &compute))
+        return false;
+    (void)keep(s, total, compute);
+    return true;
+}
+
+/* ---- one case ---- */
+
+enum { PATH_BUS, PATH_JSON, PATH_BINARY, PATHS };
+
+static const char *const path_names[PATHS] = {"bus", "redis-json", "redis-binary"};
+
+typedef struct run_of_case {
+    const tribus_bench_case *c;
+    tribus_pipeline *pipe;
+    tribus_bench_remote *remote[PATHS];
+    samples s[PATHS];
+    double rate; /* of the bus with all runs in flight */
+    bool equal;  /* all paths gave the same bits */
+} run_of_case;
+
+static int by_value(const void *a, const void *b)
+{
+    const int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
+
+    return x < y ? -1 : x > y;
+}
+
+static int64_t at_share(int64_t *values, uint32_t count, double share)
+{
+    if (count == 0)
+        return 0;
+    qsort(values, count, sizeof(*values), by_value);
+    return values[(uint32_t)((double)(count - 1) * share)];
+}
+
+static bool same_results(const run_of_case *r, uint32_t path, uint64_t run)
+{
+    const tribus_graph *g = r->pipe->plan->graph;
+    const tribus_graph_node *last = &g->nodes[g->node_count - 1];
+
+    for (uint32_t i = 0; i < last->input_count; i++) {
+        const tribus_graph_source *s = &last->inputs[i].sources[0];
+
+        if (memcmp(tribus_plan_output(r->pipe->plan, s->node, s->port, run),
+                   tribus_bench_remote_result(r->remote[path], i),
+                   (size_t)last->inputs[i].bytes) != 0)
+            return false;
+    }
+    return true;
+}
+
+static bool one_run(bench *b, run_of_case *r, uint32_t path)
+{
+    const tribus_graph *g = r->pipe->plan->graph;
+
+    if (path == PATH_BUS)
+        return bus_run(b, r->pipe, &r->s[path]);
+    if (r->remote[path] == NULL)
+        return true;
+    return remote_run(b, g, r->remote[path], r->s[path].count == 0, &r->s[path]);
+}
+
+static bool take_turns(bench *b, run_of_case *r)
+{
+    const int64_t share = (int64_t)(b->o.seconds * 1e9) / (ROUNDS * PATHS);
+
+    r->equal = true;
+    for (uint32_t path = 0; path < PATHS; path++) { /* the first run of each warms up */
+        b->seed = 1;
+        if (!one_run(b, r, path))
+            return false;
+        if (path != PATH_BUS && r->remote[path] != NULL)
+            r->equal = r->equal && same_results(r, path, 1);
+        r->s[path].count = 0;
+        r->s[path].busy_ns = 0;
+    }
+    for (int round = 0; round < ROUNDS; round++) {
+        for (uint32_t path = 0; path < PATHS; path++) {
+            const int64_t until = tribus_now_ns() + share;
+
+            do {
+                b->seed++;
+                if (!one_run(b, r, path))
+                    return false;
+            } while (tribus_now_ns() < until && r->s[path].count < MOST);
+        }
+    }
+    r->rate = bus_rate(b, r->pipe, share);
+    return r->rate > 0.0 || failed();
+}
+
+static bool open_case(bench *b, run_of_case *r)
+{
+    char file[128], path[PATH_MAX];
+    tribus_pipeline_cfg cfg = {.dims = r->c->dims,
+                               .dim_count = r->c->dim_count,
+                               .params = r->c->params,
+                               .param_count = r->c->param_count,
+                               .spin_ns = b->o.spin_us < 0 ? -1 : b->o.spin_us * 1000,
+                               .flags = TRIBUS_PIPELINE_REQUIRE_ZERO_COPY,
+                               .path = path};
+
+    (void)snprintf(file, sizeof(file), "pipelines/%s", r->c->file);
+    if (tribus_platform_file(file, path, sizeof(path)) != TRIBUS_OK ||
+        tribus_pipeline_register(b->session, &cfg, &r->pipe) != TRIBUS_OK ||
+        tribus_pipeline_ready_wait(r->pipe, PATIENCE_NS) != TRIBUS_OK)
+        return failed();
+    for (uint32_t p = PATH_JSON; p < PATHS && !b->o.no_redis; p++) {
+        r->remote[p] =
+            tribus_bench_remote_open(r->pipe->plan->graph, b->redis.port, p == PATH_JSON);
+        if (r->remote[p] == NULL)
+            return false;
+    }
+    return true;
+}
+
+static void print_rows(const bench *b, run_of_case *r)
+{
+    int64_t json_total = 0, json_handoff = 0;
+    tribus_pipeline_stats stats;
+
+    tribus_pipeline_get_stats(r->pipe, &stats);
+    for (uint32_t p = PATHS; p-- > 0;) {
+        samples *s = &r->s[p];
+        const double rate =
+            s->busy_ns > 0 ? (double)s->count * 1e9 / (double)s->busy_ns : 0.0;
+        const int64_t p50 = at_share(s->total, s->count, 0.5);
+        const int64_t p99 = at_share(s->total, s->count, 0.99);
+        const int64_t compute = at_share(s->compute, s->count, 0.5);
+        const int64_t handoff = at_share(s->handoff, s->count, 0.5);
+
+        if (s->count == 0)
+            continue;
+        if (p == PATH_JSON) {
+            json_total = p50;
+            json_handoff = handoff;
+        }
+        if (b->o.json) {
+            printf("{\"bench\":\"hybrid\",\"case\":\"%s\",\"path\":\"%s\",\"sizes\":\"%s\","
+                   "\"total_p50_ns\":%lld,\"total_p99_ns\":%lld,\"compute_p50_ns\":%lld,"
+                   "\"handoff_p50_ns\":%lld,\"runs_per_s\":%.1f,\"runs\":%u,\"equal\":%s",
+                   r->c->name, path_names[p], r->c->sizes, (long long)p50, (long long)p99,
+                   (long long)compute, (long long)handoff, rate, s->count,
+                   r->equal ? "true" : "false");
+            if (p == PATH_BUS)
+                printf(",\"in_flight\":%u,\"in_flight_runs_per_s\":%.1f,\"hosts\":%lld,"
+                       "\"spin_us\":%lld,\"zero_copy\":%.4f",
+                       stats.most_runs, r->rate, (long long)b->o.hosts,
+                       (long long)b->o.spin_us, stats.zero_copy);
+            printf("}\n");
+            continue;
+        }
+        printf("%-18s %-13s %10.1f %10.1f %10.1f %10.1f %9.0f", r->c->name, path_names[p],
+               (double)p50 / 1e3, (double)p99 / 1e3, (double)compute / 1e3,
+               (double)handoff / 1e3, rate);
+        if (p == PATH_BUS && json_total > 0)
+            printf("   total -%.0f %%, hand-off 1/%.0f, %.0f runs/s with %u in flight%s",
+                   100.0 * (1.0 - (double)p50 / (double)json_total),
+                   (double)json_handoff / (double)(handoff > 0 ? handoff : 1), r->rate,
+                   stats.most_runs, r->equal ? "" : ", RESULTS DIFFER");
+        printf("\n");
+    }
+}
+
+static bool run_case(bench *b, const tribus_bench_case *c)
+{
+    run_of_case r = {.c = c};
+    bool ok = true;
+
+    for (uint32_t p = 0; p < PATHS; p++) {
+        r.s[p].total = calloc(MOST, sizeof(int64_t));
+        r.s[p].compute = calloc(MOST, sizeof(int64_t));
+        r.s[p].handoff = calloc(MOST, sizeof(int64_t));
+        ok = ok && r.s[p].total != NULL && r.s[p].compute != NULL && r.s[p].handoff != NULL;
+    }
+    ok = ok && open_case(b, &r) && take_turns(b, &r);
+    if (ok)
+        print_rows(b, &r);
+    for (uint32_t p = 0; p < PATHS; p++) {
+        tribus_bench_remote_close(r.remote[p]);
+        free(r.s[p].total);
+        free(r.s[p].compute);
+        free(r.s[p].handoff);
+    }
+    tribus_pipeline_close(r.pipe);
+    return ok && r.equal;
+}
+
+static bool run_all(bench *b)
+{
+    bool ok = true, any = false;
+
+    if (!b->o.json)
+        printf("microseconds; same compute on every path, one run at a time, %lld host%s, "
+               "spinning %lld us\n\n%-18s %-13s %10s %10s %10s %10s %9s\n",
+               (long long)b->o.hosts, b->o.hosts == 1 ? "" : "s", (long long)b->o.spin_us,
+               "case", "path", "p50", "p99", "compute", "hand-off", "runs/s");
+    for (uint32_t i = 0; ok && tribus_bench_case_at(i) != NULL; i++) {
+        const tribus_bench_case *c = tribus_bench_case_at(i);
+
+        if (b->o.only != NULL && strcmp(b->o.only, c->name) != 0)
+            continue;
+        any = true;
+        ok = run_case(b, c);
+        (void)fflush(stdout);
+    }
+    if (!any)
+        (void)tribus_cli_complain(COMMAND, "no case %s", b->o.only);
+    return ok && any;
+}
+
+int tribus_cli_bench_hybrid(int argc, char **argv)
+{
+    static const tribus_cli_usage usage = {
+        .command = COMMAND,
+        .synopsis = "[--json] [--case NAME] [--seconds N]",
+        .text = "Run each workload over the bus and over Redis with the same compute.",
+        .examples = "  tribus bench hybrid --case ml-risk\n"
+                    "  tribus bench hybrid --json --seconds 10\n"};
+    bench b = {.o = {.server = "redis-server", .seconds = 10.0, .spin_us = 20, .hosts = 2},
+               .folder = "/tmp/tribus-bench-XXXXXX"};
+    const tribus_cli_option list[] = {
+        {"--json", NULL, "one JSON object a row", TRIBUS_CLI_FLAG, &b.o.json},
+        {"--case", "NAME", "only this workload", TRIBUS_CLI_TEXT, &b.o.only},
+        {"--seconds", "N", "for each workload", TRIBUS_CLI_REAL, &b.o.seconds},
+        {"--spin-us", "N", "everyone polls this long before sleeping; -1: never sleeps",
+         TRIBUS_CLI_INT, &b.o.spin_us},
+        {"--hosts", "N", "1: one compute host serves both domains; 2: one each",
+         TRIBUS_CLI_INT, &b.o.hosts},
+        {"--no-redis", NULL, "only the bus", TRIBUS_CLI_FLAG, &b.o.no_redis},
+        {"--redis-server", "PROGRAM", "to compare with", TRIBUS_CLI_TEXT, &b.o.server},
+    };
+    int code;
+    bool ok;
+
+    if (!tribus_cli_parse(&usage, list, sizeof(list) / sizeof(list[0]), argc, argv, &code))
+        return code;
+    if (b.o.hosts < 1 || b.o.hosts > 2 || b.o.spin_us < -1 || b.o.spin_us > 60000000 ||
+        !(b.o.seconds > 0.0 && b.o.seconds < 86400.0)) {
+        (void)tribus_cli_complain(COMMAND,
+                                  "--hosts 1..2, --spin-us -1..60000000, --seconds "
+                                  "above 0");
+        return TRIBUS_EXIT_USAGE;
+    }
+    if (mkdtemp(b.folder) == NULL)
+        return tribus_cli_complain(COMMAND, "cannot make a folder in /tmp");
+    (void)snprintf(b.socket, sizeof(b.socket), "%s/agent.sock", b.folder);
+    ok = b.o.no_redis || tribus_bench_redis_start(COMMAND, b.o.server, &b.redis);
+    if (ok && !start_bus(&b))
+        ok = failed();
+    ok = ok && run_all(&b);
+    tribus_session_close(b.session);
+    tribus_agent_stop(b.agent);
+    tribus_bench_redis_stop(&b.redis);
+    for (const char *const *log = (const char *const[]){"neural", "gpu", "both", NULL};
+         *log != NULL; log++) {
+        char path[128];
+
+        (void)snprintf(path, sizeof(path), "%s/%s.log", b.folder, *log);
+        (void)unlink(path);
+    }
+    (void)rmdir(b.folder);
+    return ok ? TRIBUS_EXIT_DONE : TRIBUS_EXIT_FAILED;
+}
