@@ -72,6 +72,7 @@ typedef struct tribus_bus_filter {
     const char *engine;  /* glob over the sender's type or instance: "ml*"; NULL: all */
     uint32_t history;    /* offer up to this many messages published before now, of each
                             publisher */
+    int without_own;     /* nonzero: not what this handle publishes itself */
 } tribus_bus_filter;
 
 /* Subscribe. filter: copied. A publisher that appears later is joined from its first

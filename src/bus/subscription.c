@@ -41,6 +41,7 @@ struct tribus_subscription {
     uint32_t buses;
     uint64_t types;
     uint32_t history;
+    bool without_own;
     char engine[MAX_TEXT_BYTES];
     uint64_t revision;
     bool first_look;
@@ -133,6 +134,7 @@ tribus_status tribus_bus_subscribe(tribus_bus *bus, const tribus_bus_filter *fil
             s->buses |= 1u << tribus_wire_bus_of(t);
     }
     s->history = f->history;
+    s->without_own = f->without_own != 0;
     if (f->engine != NULL)
         (void)snprintf(s->engine, sizeof(s->engine), "%s", f->engine);
     s->next = bus->subscriptions;
@@ -340,7 +342,9 @@ static void look(tribus_subscription *s)
         source *src;
 
         if (row.kind != TRIBUS_OBJECT_TOPIC || row.owner == 0 ||
-            !tribus_bus_topic_parse(row.name, &bus, &lane) || (s->buses & (1u << bus)) == 0)
+            !tribus_bus_topic_parse(row.name, &bus, &lane) ||
+            (s->buses & (1u << bus)) == 0 ||
+            (s->without_own && row.owner == tribus_session_participant(s->bus->session)))
             continue;
         src = find(s, &row);
         if (src == NULL)
