@@ -11,12 +11,33 @@ static tribus_status bad(const tribus_table_row *row, const char *field, const c
     return tribus_error_set(TRIBUS_CORRUPT, "%s: %s: %s", row->name, field, why);
 }
 
+/* Is it ASCII with an end? Eight bytes at a time: most texts are, and this is asked for
+ * every message twice. false: look closer. */
+static bool is_plain(const char *text, size_t bytes)
+{
+    const uint64_t ones = UINT64_C(0x0101010101010101);
+    const uint64_t tops = UINT64_C(0x8080808080808080);
+    uint64_t word;
+
+    for (size_t at = 0; at + sizeof(word) <= bytes; at += sizeof(word)) {
+        memcpy(&word, text + at, sizeof(word));
+        if ((word & tops) != 0)
+            return false;
+        if (((word - ones) & tops) != 0) /* a zero byte, as there is no top bit */
+            return true;
+    }
+    return false;
+}
+
 static tribus_status check_text(const tribus_table_row *row, const char *name,
                                 const char *text, size_t bytes)
 {
-    const char *end = memchr(text, '\0', bytes);
+    const char *end;
     size_t at = 0;
 
+    if (is_plain(text, bytes))
+        return TRIBUS_OK;
+    end = memchr(text, '\0', bytes);
     if (end == NULL)
         return bad(row, name, "the text has no end");
     while (text + at < end) {
