@@ -57,6 +57,24 @@ static int stopped(void *context)
     return tribus_cli_stopped();
 }
 
+/* The agent starts an engine again after a failure, but not after wrong usage: settings and
+ * files that are wrong now would be wrong again. */
+static int exit_code_of(tribus_status st)
+{
+    static const tribus_status wrong[] = {TRIBUS_BAD_ARG,  TRIBUS_NOT_FOUND,
+                                          TRIBUS_BAD_DATA, TRIBUS_UNSUPPORTED,
+                                          TRIBUS_REFUSED,  TRIBUS_NO_MEMORY};
+    int code;
+
+    if (st == TRIBUS_OK)
+        return TRIBUS_EXIT_DONE;
+    code = tribus_cli_fail("engine");
+    for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++)
+        if (st == wrong[i])
+            code = TRIBUS_EXIT_USAGE;
+    return code;
+}
+
 int tribus_cli_engine(int argc, char **argv)
 {
     static const tribus_cli_usage usage = {
@@ -104,5 +122,5 @@ int tribus_cli_engine(int argc, char **argv)
     if (st == TRIBUS_OK)
         st = tribus_engine_run(ops, &cfg);
     source_close(&feed);
-    return st == TRIBUS_OK ? TRIBUS_EXIT_DONE : tribus_cli_fail("engine");
+    return exit_code_of(st);
 }

@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/os.h"
+#include "cli/audience.h"
 #include "tribus/session.h"
 
 #include <errno.h>
@@ -110,27 +111,88 @@ static int complain_with_log(const char *command, const char *log)
     return TRIBUS_EXIT_FAILED;
 }
 
-/* Whether every child has come to rest; complains about those that failed. */
-static bool settled(const tribus_start_cfg *cfg, bool *failed)
+typedef enum start_state { START_WAITING, START_SETTLED, START_FAILED } start_state;
+
+/* Have the children come to rest? Complains, once, about each that failed. engines: how many
+ * engines live. */
+static start_state look(const tribus_start_cfg *cfg, uint32_t *engines)
 {
     tribus_agent_child rows[CHILD_ROWS];
     uint32_t count = 0;
+    start_state state = START_SETTLED;
 
+    *engines = 0;
     if (tribus_agent_get_children(tribus_start_socket(cfg->platform), 0, rows, CHILD_ROWS,
                                   &count) != TRIBUS_OK)
-        return false;
-    for (uint32_t i = 0; i < count; i++)
+        return START_WAITING;
+    for (uint32_t i = 0; i < count; i++) {
+        /* Without a server the fabric alone goes on; without an engine nothing does. */
+        if (rows[i].state == TRIBUS_CHILD_FAILED && strcmp(rows[i].kind, "redis") != 0) {
+            (void)tribus_cli_complain(cfg->command, "%s: %s", rows[i].name, rows[i].text);
+            return START_FAILED;
+        }
         if (rows[i].state == TRIBUS_CHILD_WAITING ||
             rows[i].state == TRIBUS_CHILD_STARTING || rows[i].state == TRIBUS_CHILD_BACKOFF)
-            return false;
-    for (uint32_t i = 0; i < count; i++) {
-        if (rows[i].state != TRIBUS_CHILD_FAILED)
-            continue;
-        (void)tribus_cli_complain(cfg->command, "%s: %s", rows[i].name, rows[i].text);
-        /* Without a server the fabric alone goes on; without an engine nothing does. */
-        *failed = *failed || strcmp(rows[i].kind, "redis") != 0;
+            state = START_WAITING;
+        if (rows[i].state == TRIBUS_CHILD_UP && strcmp(rows[i].kind, "engine") == 0)
+            (*engines)++;
     }
-    return true;
+    for (uint32_t i = 0; state == START_SETTLED && i < count; i++)
+        if (rows[i].state == TRIBUS_CHILD_FAILED)
+            (void)tribus_cli_complain(cfg->command, "%s: %s; going on without it",
+                                      rows[i].name, rows[i].text);
+    return state;
+}
+
+/* Wait until the agent answers and its children have settled. */
+static int wait_for_children(const tribus_start_cfg *cfg, pid_t pid, const char *log,
+                             int64_t deadline, uint32_t *engines)
+{
+    int code;
+
+    for (;;) {
+        if (waitpid(pid, &code, WNOHANG) == pid)
+            return complain_with_log(cfg->command, log);
+        switch (look(cfg, engines)) {
+        case START_SETTLED:
+            return TRIBUS_EXIT_DONE;
+        case START_FAILED:
+            return TRIBUS_EXIT_FAILED;
+        case START_WAITING:
+            break;
+        }
+        if (tribus_cli_stopped())
+            return TRIBUS_EXIT_FAILED;
+        if (tribus_deadline_left_ns(deadline) == 0)
+            return tribus_cli_complain(cfg->command, "not up after %d s; see %s",
+                                       (int)(START_NS / 1000000000), log);
+        nap();
+    }
+}
+
+/* A process that registered may still be loading: an engine is up once it says so. */
+static int wait_for_engines(const tribus_start_cfg *cfg, const char *log, int64_t deadline,
+                            uint32_t engines)
+{
+    tribus_audience a;
+    tribus_status st = tribus_audience_open(&a, tribus_start_socket(cfg->platform), NULL);
+    int code = TRIBUS_EXIT_DONE;
+
+    while (st == TRIBUS_OK && code == TRIBUS_EXIT_DONE && a.engine_count < engines) {
+        uint32_t still = 0;
+
+        st = tribus_audience_listen(&a, STEP_NS);
+        if (look(cfg, &still) == START_FAILED || tribus_cli_stopped())
+            code = TRIBUS_EXIT_FAILED;
+        else if (tribus_deadline_left_ns(deadline) == 0)
+            code = tribus_cli_complain(
+                cfg->command, "only %u of %u engines are up after %d s; see %s",
+                a.engine_count, engines, (int)(START_NS / 1000000000), log);
+    }
+    if (st != TRIBUS_OK)
+        code = tribus_cli_fail(cfg->command);
+    tribus_audience_close(&a);
+    return code;
 }
 
 int tribus_start(const tribus_start_cfg *cfg, pid_t *pid)
@@ -139,7 +201,7 @@ int tribus_start(const tribus_start_cfg *cfg, pid_t *pid)
     const int64_t deadline = tribus_deadline_ns(START_NS);
     tribus_agent_status status;
     char path[4096], log_path[4096];
-    bool failed = false;
+    uint32_t engines = 0;
     int log, code;
 
     if (tribus_agent_get_status(socket, 0, &status) == TRIBUS_OK)
@@ -158,24 +220,12 @@ int tribus_start(const tribus_start_cfg *cfg, pid_t *pid)
     (void)close(log);
     if (*pid < 0)
         return tribus_cli_complain(cfg->command, "fork: %s", strerror(errno));
-    for (;;) {
-        if (waitpid(*pid, &code, WNOHANG) == *pid)
-            return complain_with_log(cfg->command, log_path);
-        if (settled(cfg, &failed))
-            break;
-        if (tribus_cli_stopped() || tribus_deadline_left_ns(deadline) == 0) {
-            if (!tribus_cli_stopped())
-                (void)tribus_cli_complain(cfg->command, "not up after %d s; see %s",
-                                          (int)(START_NS / 1000000000), log_path);
-            failed = true;
-            break;
-        }
-        nap();
-    }
-    if (!failed)
-        return TRIBUS_EXIT_DONE;
-    tribus_start_end(*pid);
-    return TRIBUS_EXIT_FAILED;
+    code = wait_for_children(cfg, *pid, log_path, deadline, &engines);
+    if (code == TRIBUS_EXIT_DONE && cfg->platform->engine_logic_bus.enabled)
+        code = wait_for_engines(cfg, log_path, deadline, engines);
+    if (code != TRIBUS_EXIT_DONE)
+        tribus_start_end(*pid);
+    return code;
 }
 
 void tribus_start_end(pid_t pid)
@@ -183,7 +233,8 @@ void tribus_start_end(pid_t pid)
     const int64_t deadline = tribus_deadline_ns(STOP_NS);
     int code;
 
-    (void)kill(pid, SIGTERM);
+    if (kill(pid, SIGTERM) != 0)
+        return; /* ended and was waited for */
     while (waitpid(pid, &code, WNOHANG) == 0) {
         if (tribus_deadline_left_ns(deadline) == 0) {
             (void)kill(pid, SIGKILL); /* its children die with it */

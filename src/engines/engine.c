@@ -35,6 +35,7 @@ struct tribus_engine {
     int64_t started_ns, next_second_ns, complained_ns;
     double cpu_s, cpu; /* processor seconds at the last health message; cores since */
     uint64_t lost, errors, received;
+    tribus_status fatal; /* what ends the engine after the step that met it */
     int port;
 };
 
@@ -91,7 +92,12 @@ void tribus_engine_detail(tribus_engine *e, const char *detail)
 
 void tribus_engine_publish(tribus_engine *e, tribus_msg_header *msg)
 {
-    if (tribus_bus_publish(e->bus, msg) != TRIBUS_OK)
+    const tribus_status st = tribus_bus_publish(e->bus, msg);
+
+    if (st ==
+        TRIBUS_NO_MEMORY) /* no room for our topic: every later message would be lost */
+        e->fatal = st;
+    else if (st != TRIBUS_OK)
         tribus_engine_complain(e, "publish");
 }
 
@@ -360,6 +366,8 @@ static tribus_status serve(tribus_engine *e)
             next = due < next ? due : next;
         }
         every_second(e, now);
+        if (st == TRIBUS_OK)
+            st = e->fatal;
         if (st == TRIBUS_OK)
             st = nap(e, next);
     }
