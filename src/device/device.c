@@ -7,13 +7,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const tribus_device_ops cuda_absent = {
-    .kind = "cuda", .type = TRIBUS_DEVICE_CUDA, .absent = "this build has no CUDA device"};
-
 /* One line a kind. */
 static const tribus_device_ops *const kinds[] = {
     &tribus_device_cpu,
-    &cuda_absent,
+    &tribus_device_cuda,
 };
 #define KINDS (sizeof(kinds) / sizeof(kinds[0]))
 

@@ -33,6 +33,8 @@ typedef struct tribus_kernel_code {
     /* Bytes of scratch for these dims and params; SIZE_MAX: too large. (optional) */
     size_t (*scratch_bytes)(const tribus_kernel_args *args);
     tribus_status (*cpu)(const tribus_kernel_args *args);
+    /* Queues the work on the device; NULL: not there. */
+    tribus_status (*cuda)(tribus_device *device, const tribus_kernel_args *args);
 } tribus_kernel_code;
 
 /* Row i, or NULL past the end. */
@@ -68,5 +70,6 @@ struct tribus_device_ops {
 };
 
 extern const tribus_device_ops tribus_device_cpu;
+extern const tribus_device_ops tribus_device_cuda;
 
 #endif

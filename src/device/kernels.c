@@ -5,6 +5,7 @@
  * arithmetic is src/quant's: other devices run the same files.
  */
 #include "base/error.h"
+#include "device/cuda_kernels.h"
 #include "device/device.h"
 #include "tribus/quant.h"
 
@@ -180,7 +181,8 @@ static const tribus_kernel_code table[] = {
                            "of the random numbers"}},
                .param_count = 4},
      .scratch_bytes = mc_scratch_bytes,
-     .cpu = mc_cpu},
+     .cpu = mc_cpu,
+     .cuda = tribus_cuda_kernels_mc_var_es},
     {.entry = {.name = "correlation_factor",
                .meaning = "Cholesky factor of the shrunk sample correlation of returns",
                .inputs = {{"returns", "f32", "assets,times", "log returns, oldest first"}},

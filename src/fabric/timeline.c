@@ -6,7 +6,11 @@
  *
  * The value is at byte 8, so that a device can write it and wait for it by address. A
  * device does not press the bell: who waits for one either spins or looks every
- * TRIBUS_SLEEP_STEP_NS. */
+ * TRIBUS_SLEEP_STEP_NS.
+ *
+ * A device also writes without comparing, so a write that was queued before a poison can come
+ * after it. Poison therefore has a word of its own at byte 16, which nobody clears; the value
+ * INT64_MAX is there for devices, whose waits look at one word only. */
 #include "base/error.h"
 #include "fabric/layout.h"
 
@@ -15,12 +19,14 @@
 struct tribus_timeline_shm {
     tribus_shm_head head;
     _Atomic(int64_t) value;
-    uint64_t unused[6];
+    _Atomic(int64_t) poisoned; /* 0, or 1 for ever */
+    uint64_t unused[5];
     struct tribus_doorbell_shm bell;
 };
 
 _Static_assert(sizeof(struct tribus_timeline_shm) == TRIBUS_TIMELINE_BYTES, "layout");
 _Static_assert(offsetof(struct tribus_timeline_shm, value) == 8, "layout");
+_Static_assert(offsetof(struct tribus_timeline_shm, poisoned) == 16, "layout");
 _Static_assert(offsetof(struct tribus_timeline_shm, bell) == 64, "layout");
 
 tribus_status tribus_timeline_create(void *mem, size_t bytes, int64_t value)
@@ -38,6 +44,7 @@ tribus_status tribus_timeline_create(void *mem, size_t bytes, int64_t value)
     tribus_store_rlx(&t->head.magic, 0u); /* not a timeline while it is laid out */
     t->head.version = TRIBUS_FABRIC_VERSION;
     tribus_store_rlx(&t->value, value); /* shown by R0 */
+    tribus_store_rlx(&t->poisoned, 0);  /* shown by R0 */
     tribus_doorbell_create(&t->bell);
     /* R0 pairs with A0 in tribus_timeline_open. */
     tribus_store_rel(&t->head.magic, TRIBUS_MAGIC_TIMELINE);
@@ -66,7 +73,10 @@ tribus_status tribus_timeline_open(void *mem, size_t bytes, tribus_timeline_shm 
 int64_t tribus_timeline_get(const tribus_timeline_shm *t)
 {
     /* A1 pairs with R1 in raise_to. */
-    return tribus_load_acq(&t->value);
+    const int64_t value = tribus_load_acq(&t->value);
+
+    /* Only a hint that is never taken back: nothing is read because of it. */
+    return tribus_load_rlx(&t->poisoned) != 0 ? TRIBUS_TIMELINE_POISON : value;
 }
 
 tribus_doorbell_shm *tribus_timeline_bell(tribus_timeline_shm *t)
@@ -83,10 +93,10 @@ static tribus_status raise_to(tribus_timeline_shm *t, int64_t value)
         /* R1 pairs with A1 in tribus_timeline_get. */
         if (tribus_cas_ar(&t->value, &now, value)) {
             tribus_doorbell_press(&t->bell);
-            return TRIBUS_OK;
+            break;
         }
     }
-    return now == TRIBUS_TIMELINE_POISON ? TRIBUS_POISONED : TRIBUS_OK;
+    return tribus_timeline_get(t) == TRIBUS_TIMELINE_POISON ? TRIBUS_POISONED : TRIBUS_OK;
 }
 
 tribus_status tribus_timeline_advance(tribus_timeline_shm *t, int64_t value)
@@ -105,6 +115,7 @@ tribus_status tribus_timeline_advance(tribus_timeline_shm *t, int64_t value)
 
 void tribus_timeline_poison(tribus_timeline_shm *t)
 {
+    tribus_store_rlx(&t->poisoned, 1); /* shown by R1, if the value is not poisoned yet */
     (void)raise_to(t, TRIBUS_TIMELINE_POISON);
 }
 
