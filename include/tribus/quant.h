@@ -24,5 +24,6 @@
 #include "tribus/quant_risk.h"
 #include "tribus/quant_flow.h"
 #include "tribus/quant_portfolio.h"
+#include "tribus/quant_factors.h"
 
 #endif
