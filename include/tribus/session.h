@@ -5,11 +5,18 @@
  *             and learn of a participant's death within 100 ms.
  * Not for     messages (bus.h) or hand-offs (fabric.h over the memory got here).
  *
- * Memory      Objects are memory files created and kept by the agent; the mapping belongs
- * to the session and ends with tribus_session_close(). When the creator closes or dies, the
- * object leaves the registry unless it was created to stay; mappings of others go on
- * working. Threads     One thread a session. Trust       The agent checks uid by
- * SO_PEERCRED; we check every size the agent sends against the real file.
+ * Memory      Objects are memory files created and kept by the agent; the mapping belongs to
+ *             the session and ends with tribus_session_close(). When the creator closes or
+ *             dies, the object leaves the registry unless it was created to stay; mappings of
+ *             others go on working.
+ * Restart     An agent that is killed stops nobody: memory stays mapped, deaths are still
+ *             seen. When another one is started the session joins it again with the same
+ *             number, epoch, addresses and objects, inside the next call that looks or asks.
+ *             After an orderly stop (`tribus down`) it does not: calls that ask then return
+ *             TRIBUS_PEER_LOST for good.
+ * Threads     One thread a session.
+ * Trust       The agent checks uid by SO_PEERCRED; we check every size the agent sends
+ *             against the real file.
  */
 #ifndef TRIBUS_SESSION_H
 #define TRIBUS_SESSION_H
@@ -92,9 +99,9 @@ TRIBUS_MUST_CHECK tribus_status tribus_session_open_object(tribus_session *sessi
 /* Unmap; with remove nonzero (creator only) also delete it from the registry. */
 void tribus_session_drop(tribus_session *session, const tribus_object *object, int remove);
 
-/* The registry is a read-only mapping that the agent writes: these calls never enter the
- * kernel. revision changes whenever an object or participant comes or goes; bell rings
- * then. */
+/* The registry is a read-only mapping that the agent writes: these calls read it, and look
+ * once in 20 ms whether the agent is there. revision changes whenever an object or participant
+ * comes or goes; bell rings then. */
 uint64_t tribus_session_revision(const tribus_session *session);
 tribus_doorbell_shm *tribus_session_bell(const tribus_session *session);
 /* Copy the i-th row that is in use, from *cursor on (start with 0).

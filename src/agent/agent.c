@@ -65,6 +65,11 @@ static void asked_to_stop(tribus_agent *agent, void *owner, uint32_t events)
         agent->finish = true;
 }
 
+static int64_t earlier(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
 static int wait_ms(int64_t next_ns, int64_t now_ns)
 {
     if (next_ns == INT64_MAX)
@@ -104,7 +109,8 @@ static void serve(tribus_agent *agent)
 
             source->ready(agent, source->owner, events[i].events);
         }
-        next_ns = tribus_clients_tick(agent, tribus_now_ns());
+        next_ns = earlier(tribus_clients_tick(agent, tribus_now_ns()),
+                          tribus_recover_tick(agent, tribus_now_ns()));
         tribus_clients_sweep(agent);
         if (agent->changed) {
             agent->changed = false;
@@ -131,6 +137,10 @@ static void destroy(tribus_agent *agent)
 {
     if (agent == NULL)
         return;
+    tribus_creator_close(agent);
+    if (agent->epoll_fd >= 0)
+        tribus_recover_close(
+            agent); /* while the lock is ours: an orderly end leaves none */
     /* The socket first: who waits for our end may start another agent at once. */
     tribus_endpoint_close(&agent->endpoint);
     if (agent->epoll_fd >= 0)
@@ -201,6 +211,8 @@ static tribus_status create(const tribus_agent_cfg *cfg, tribus_agent **out)
         st = tribus_table_open(agent);
     if (st == TRIBUS_OK)
         st = tribus_supervise_open(agent, cfg, &agent->supervisor);
+    if (st == TRIBUS_OK)
+        tribus_recover_open(agent);
     if (st == TRIBUS_OK)
         st = watch_all(agent);
     if (st != TRIBUS_OK) {

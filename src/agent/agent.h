@@ -4,6 +4,7 @@
  * clients.c    connections and requests        table.c      participants and objects
  * supervise.c  children and servers            child.c      one process
  * server.c     who answers at a port           ask.c        the questions of other processes
+ * creator.c    memory that takes long to make  recover.c    what a killed agent knew
  */
 #ifndef TRIBUS_AGENT_AGENT_H
 #define TRIBUS_AGENT_AGENT_H
@@ -20,8 +21,11 @@
 
 #define TRIBUS_AGENT_CLIENTS_MAX 1152u /* participants, and tools that only ask */
 #define TRIBUS_AGENT_HELLO_NS    INT64_C(2000000000)
+/* After a restart, an object that belongs to nobody is awaited this long. */
+#define TRIBUS_AGENT_ORPHANS_NS INT64_C(10000000000)
 
 typedef struct tribus_client tribus_client;
+typedef struct tribus_creator tribus_creator;
 
 /* Something that epoll watches. The loop calls ready(); owner is what it belongs to. */
 typedef struct tribus_source {
@@ -39,6 +43,7 @@ struct tribus_client {
     bool said_bye;
     bool closed; /* freed after this round of the loop */
     bool throttled;
+    bool creating; /* its object is being made on the creator's thread */
     double tokens;
     int64_t tokens_at_ns;
     int64_t connected_ns;
@@ -47,15 +52,26 @@ struct tribus_client {
 
 typedef struct tribus_agent_participant {
     tribus_participant row; /* number 0: free */
-    tribus_client *client;  /* NULL: dead */
+    uint64_t start_time;    /* of its process */
+    tribus_client *client;  /* NULL: dead, or returning */
+    bool returning;         /* lives, known from an earlier agent, not back yet */
+    tribus_source process;  /* pidfd while returning */
     uint32_t epoch;         /* last one given out under this number */
     uint32_t objects;
     uint64_t died; /* order of deaths: the oldest dead row is used first */
 } tribus_agent_participant;
 
+typedef enum tribus_agent_object_state {
+    TRIBUS_AGENT_OBJECT_FREE = 0,
+    TRIBUS_AGENT_OBJECT_CREATING = 1,  /* the creator's thread makes it; nobody sees it */
+    TRIBUS_AGENT_OBJECT_RETURNING = 2, /* of an earlier agent; its descriptor is awaited */
+    TRIBUS_AGENT_OBJECT_READY = 3
+} tribus_agent_object_state;
+
 typedef struct tribus_agent_object {
-    tribus_object row; /* number 0: free */
-    int fd;
+    tribus_object row;
+    tribus_agent_object_state state;
+    int fd; /* READY: the memory file */
 } tribus_agent_object;
 
 typedef struct tribus_endpoint {
@@ -84,6 +100,10 @@ struct tribus_agent {
     int spare_fd; /* given up for a moment to refuse a client when descriptors run out */
 
     tribus_registry_shm *registry;
+    tribus_registry_shm *rows; /* the same in a file, for who comes after us; or NULL */
+    char rows_path[sizeof(((struct sockaddr_un *)0)->sun_path) + 8];
+    int64_t orphans_until_ns; /* objects of nobody are awaited so long */
+    tribus_creator *creator;
     tribus_doorbell_shm *bell;
     int registry_fd;
     int bell_fd;
@@ -142,15 +162,61 @@ TRIBUS_MUST_CHECK tribus_status tribus_table_join(tribus_agent *agent,
 /* The client is gone: its row and objects follow. */
 void tribus_table_leave(tribus_agent *agent, tribus_client *client);
 
-TRIBUS_MUST_CHECK tribus_status tribus_table_create(tribus_agent *agent,
-                                                    const tribus_client *client,
-                                                    const tribus_agent_request *request,
-                                                    tribus_agent_object **out);
+/* The same for a number, alive or returning. on_purpose: it said goodbye. */
+void tribus_table_end(tribus_agent *agent, uint32_t number, bool on_purpose);
+
+/* Check a CREATE and reserve its row, state CREATING; then finish or abandon it. */
+TRIBUS_MUST_CHECK tribus_status tribus_table_reserve(tribus_agent *agent,
+                                                     const tribus_client *client,
+                                                     const tribus_agent_request *request,
+                                                     tribus_agent_object **out);
+/* Takes fd. */
+void tribus_table_finish(tribus_agent *agent, tribus_agent_object *o, int fd);
+/* The row is free again, its memory given back. */
+void tribus_table_abandon(tribus_agent *agent, tribus_agent_object *o);
+
+/* Write a row into the registry and into the file beside it. */
+void tribus_table_show_participant(tribus_agent *agent, const tribus_agent_participant *p);
+void tribus_table_show_object(tribus_agent *agent, const tribus_object *row);
+
 TRIBUS_MUST_CHECK tribus_status tribus_table_find(tribus_agent *agent,
                                                   const char name[TRIBUS_NAME_BYTES],
                                                   tribus_agent_object **out);
 TRIBUS_MUST_CHECK tribus_status tribus_table_remove(tribus_agent *agent,
                                                     const tribus_client *client,
                                                     uint32_t number, uint64_t generation);
+
+/* ---- creator.c: memory files that take long, on a thread of its own ---- */
+
+/* Make o's memory; the client is paused until its reply is sent.
+ * Returns TRIBUS_OK or TRIBUS_SYSTEM (no thread: make it here). */
+TRIBUS_MUST_CHECK tribus_status tribus_creator_submit(tribus_agent *agent,
+                                                      const tribus_client *client,
+                                                      const tribus_agent_object *o,
+                                                      uint64_t sequence);
+void tribus_creator_close(tribus_agent *agent);
+
+/* clients.c: the answer to a CREATE whose client was paused. Takes fd. */
+void tribus_clients_created(tribus_agent *agent, uint32_t participant, uint32_t epoch,
+                            uint64_t sequence, tribus_agent_object *o, tribus_status st);
+
+/* ---- recover.c: what an agent that was killed knew ---- */
+
+/* Read the rows it left, if it left any, and begin a file of our own. Never fails: without
+ * the file only a restart of the agent is not survived. */
+void tribus_recover_open(tribus_agent *agent);
+void tribus_recover_close(tribus_agent *agent);
+/* A participant of an earlier agent is back. Returns TRIBUS_OK or TRIBUS_REFUSED. */
+TRIBUS_MUST_CHECK tribus_status tribus_recover_rejoin(tribus_agent *agent,
+                                                      tribus_client *client,
+                                                      const tribus_agent_request *request);
+/* It brings a descriptor. Takes fd on TRIBUS_OK. Returns TRIBUS_OK, TRIBUS_NOT_FOUND,
+ * TRIBUS_REFUSED or TRIBUS_CORRUPT. */
+TRIBUS_MUST_CHECK tribus_status tribus_recover_offer(tribus_agent *agent,
+                                                     const tribus_client *client,
+                                                     const tribus_agent_request *request,
+                                                     int fd);
+/* Drop what nobody brought back. Returns when to call again, INT64_MAX: never. */
+int64_t tribus_recover_tick(tribus_agent *agent, int64_t now_ns);
 
 #endif

@@ -19,6 +19,9 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+/* Objects up to this size are made at once; the pages of more than that take milliseconds,
+ * in which we would not see anybody die. */
+#define INLINE_BYTES ((uint64_t)4 << 20)
 /* So many requests of one client are answered before others get their turn. */
 #define REQUESTS_A_ROUND 32
 /* A client may be this far ahead of its rate. */
@@ -94,18 +97,63 @@ static void on_bye(tribus_agent *agent, tribus_client *c,
     c->closed = true;
 }
 
+static void answer_object(tribus_agent *agent, tribus_client *c, tribus_agent_reply *reply,
+                          const tribus_agent_object *o)
+{
+    reply->body.object = o->row;
+    answer(agent, c, reply, &o->fd, 1);
+}
+
 static void on_create(tribus_agent *agent, tribus_client *c,
                       const tribus_agent_request *request, tribus_agent_reply *reply)
 {
+    char file[TRIBUS_NAME_BYTES + 8];
     tribus_agent_object *o = NULL;
-    const tribus_status st = tribus_table_create(agent, c, request, &o);
+    int fd = -1;
+    tribus_status st = tribus_table_reserve(agent, c, request, &o);
 
     if (st != TRIBUS_OK) {
         answer_fault(agent, c, reply, st);
         return;
     }
-    reply->body.object = o->row;
-    answer(agent, c, reply, &o->fd, 1);
+    if (request->bytes > INLINE_BYTES &&
+        tribus_creator_submit(agent, c, o, request->head.sequence) == TRIBUS_OK) {
+        c->creating = true;
+        tribus_agent_watch_change(agent, &c->sock, 0);
+        return;
+    }
+    (void)snprintf(file, sizeof(file), "tribus-%s", request->name);
+    st = tribus_os_memory_create(file, (size_t)request->bytes, agent->cfg.memory_dir, &fd);
+    if (st != TRIBUS_OK) {
+        answer_fault(agent, c, reply, st);
+        tribus_table_abandon(agent, o);
+        return;
+    }
+    tribus_table_finish(agent, o, fd);
+    answer_object(agent, c, reply, o);
+}
+
+void tribus_clients_created(tribus_agent *agent, uint32_t participant, uint32_t epoch,
+                            uint64_t sequence, tribus_agent_object *o, tribus_status st)
+{
+    const tribus_agent_participant *p = &agent->participants[participant];
+    tribus_client *c = p->client;
+    tribus_agent_reply reply;
+
+    if (c == NULL || p->epoch != epoch || c->closed || !c->creating)
+        return;
+    c->creating = false;
+    if (!c->throttled)
+        tribus_agent_watch_change(agent, &c->sock, EPOLLIN);
+    memset(&reply, 0, sizeof(reply));
+    reply.head.magic = TRIBUS_AGENT_MAGIC;
+    reply.head.version = TRIBUS_AGENT_VERSION;
+    reply.head.type = TRIBUS_AGENT_CREATE;
+    reply.head.sequence = sequence;
+    if (st != TRIBUS_OK)
+        answer_fault(agent, c, &reply, st);
+    else
+        answer_object(agent, c, &reply, o);
 }
 
 /* A reader gets a descriptor of its own that was opened for reading, so that its mapping
@@ -120,6 +168,9 @@ static void on_open(tribus_agent *agent, tribus_client *c,
 
     if (st == TRIBUS_OK && c->number == 0)
         st = tribus_error_set(TRIBUS_REFUSED, "say hello first");
+    if (st == TRIBUS_OK && o->state != TRIBUS_AGENT_OBJECT_READY)
+        st = tribus_error_set(TRIBUS_NOT_FOUND, "%s is not ready yet: try again",
+                              request->name);
     if (st == TRIBUS_OK && (request->flags & TRIBUS_AGENT_FLAG_WRITABLE) == 0) {
         (void)snprintf(path, sizeof(path), "/proc/self/fd/%d", o->fd);
         fd = open(path, O_RDONLY | O_CLOEXEC);
@@ -146,6 +197,20 @@ static void on_remove(tribus_agent *agent, tribus_client *c,
         answer_fault(agent, c, reply, st);
     else
         answer(agent, c, reply, NULL, 0);
+}
+
+static void on_offer(tribus_agent *agent, tribus_client *c,
+                     const tribus_agent_request *request, tribus_agent_reply *reply,
+                     int *fd)
+{
+    const tribus_status st = tribus_recover_offer(agent, c, request, *fd);
+
+    if (st != TRIBUS_OK) {
+        answer_fault(agent, c, reply, st);
+        return;
+    }
+    *fd = -1;
+    answer(agent, c, reply, NULL, 0);
 }
 
 static void on_status(tribus_agent *agent, tribus_client *c,
@@ -197,8 +262,9 @@ static const request_fn requests[] = {
     [TRIBUS_AGENT_CHILD] = on_child,   [TRIBUS_AGENT_STOP] = on_stop,
 };
 
+/* *fd: came along with the request, -1: none; set to -1 when taken. */
 static void on_request(tribus_agent *agent, tribus_client *c,
-                       const tribus_agent_request *request, size_t bytes)
+                       const tribus_agent_request *request, size_t bytes, int *fd)
 {
     tribus_agent_reply reply;
     const tribus_agent_head *head = &request->head;
@@ -218,7 +284,13 @@ static void on_request(tribus_agent *agent, tribus_client *c,
         cut_off(agent, c, "it speaks another version of the protocol");
         return;
     }
-    if (bytes != sizeof(*request) || head->type >= sizeof(requests) / sizeof(requests[0]) ||
+    if (bytes == sizeof(*request) && head->type == TRIBUS_AGENT_OFFER) {
+        agent->status.requests++;
+        on_offer(agent, c, request, &reply, fd);
+        return;
+    }
+    if (bytes != sizeof(*request) || *fd >= 0 ||
+        head->type >= sizeof(requests) / sizeof(requests[0]) ||
         requests[head->type] == NULL) {
         cut_off(agent, c, "its request has a type or size that does not exist");
         return;
@@ -255,23 +327,29 @@ static void client_ready(tribus_agent *agent, void *owner, uint32_t events)
     if (c->closed)
         return;
     refill(agent, c, tribus_now_ns());
-    for (int i = 0; i < REQUESTS_A_ROUND && (events & EPOLLIN) != 0 && !c->closed; i++) {
+    for (int i = 0;
+         i < REQUESTS_A_ROUND && (events & EPOLLIN) != 0 && !c->closed && !c->creating;
+         i++) {
         tribus_agent_request request;
         size_t got = 0;
-        uint32_t fd_count = 0;
+        uint32_t fd_count = 1;
+        int fd = -1;
         tribus_status st;
 
         if (c->tokens < 1.0) {
             throttle(agent, c);
             break;
         }
-        st = tribus_os_receive_wait(c->sock.fd, &request, sizeof(request), &got, NULL,
+        st = tribus_os_receive_wait(c->sock.fd, &request, sizeof(request), &got, &fd,
                                     &fd_count, 0);
         if (st == TRIBUS_TIMEOUT)
             break;
         if (st == TRIBUS_OK) {
             c->tokens -= 1.0;
-            on_request(agent, c, &request, got);
+            fd = fd_count == 1 ? fd : -1;
+            on_request(agent, c, &request, got, &fd);
+            if (fd >= 0)
+                (void)close(fd);
         } else if (st == TRIBUS_BAD_DATA) {
             cut_off(agent, c, "its message is longer than a request, or has descriptors");
         } else {
@@ -421,7 +499,8 @@ int64_t tribus_clients_tick(tribus_agent *agent, int64_t now_ns)
         refill(agent, c, now_ns);
         if (c->tokens >= 1.0) {
             c->throttled = false;
-            tribus_agent_watch_change(agent, &c->sock, EPOLLIN);
+            if (!c->creating)
+                tribus_agent_watch_change(agent, &c->sock, EPOLLIN);
         } else if (now_ns + REFILL_NS < next) {
             next = now_ns + REFILL_NS;
         }

@@ -73,7 +73,7 @@ tribus_status tribus_table_open(tribus_agent *agent)
 void tribus_table_close(tribus_agent *agent)
 {
     for (uint32_t i = 1; i < TRIBUS_REGISTRY_OBJECTS; i++)
-        if (agent->objects[i].row.number != 0)
+        if (agent->objects[i].state == TRIBUS_AGENT_OBJECT_READY)
             (void)close(agent->objects[i].fd);
     tribus_os_unmap(agent->registry, TRIBUS_REGISTRY_BYTES);
     tribus_os_unmap(agent->bell, TRIBUS_BELL_FILE_BYTES);
@@ -83,7 +83,44 @@ void tribus_table_close(tribus_agent *agent)
         (void)close(agent->bell_fd);
 }
 
+void tribus_table_show_participant(tribus_agent *agent, const tribus_agent_participant *p)
+{
+    tribus_registry_put_participant(agent->registry, &p->row, p->start_time);
+    if (agent->rows != NULL)
+        tribus_registry_put_participant(agent->rows, &p->row, p->start_time);
+    agent->changed = true;
+}
+
+void tribus_table_show_object(tribus_agent *agent, const tribus_object *row)
+{
+    tribus_registry_put_object(agent->registry, row);
+    if (agent->rows != NULL)
+        tribus_registry_put_object(agent->rows, row);
+    agent->changed = true;
+}
+
+static void hide_participant(tribus_agent *agent, uint32_t number)
+{
+    tribus_registry_clear_participant(agent->registry, number);
+    if (agent->rows != NULL)
+        tribus_registry_clear_participant(agent->rows, number);
+    agent->changed = true;
+}
+
+static void hide_object(tribus_agent *agent, uint32_t number)
+{
+    tribus_registry_clear_object(agent->registry, number);
+    if (agent->rows != NULL)
+        tribus_registry_clear_object(agent->rows, number);
+    agent->changed = true;
+}
+
 /* ---- participants ---- */
+
+static bool lives(const tribus_agent_participant *p)
+{
+    return p->client != NULL || p->returning;
+}
 
 /* A number for this name: the one it had before (an engine that is started again keeps its
  * number), else a free one, else the one that has been dead longest. 0: all live. */
@@ -94,7 +131,7 @@ static uint32_t choose_number(const tribus_agent *agent, const char *name)
     for (uint32_t i = 1; i < TRIBUS_REGISTRY_PARTICIPANTS; i++) {
         const tribus_agent_participant *p = &agent->participants[i];
 
-        if (p->client != NULL)
+        if (lives(p))
             continue;
         if (p->row.number == 0) {
             if (free_one == 0)
@@ -112,7 +149,7 @@ static uint32_t choose_number(const tribus_agent *agent, const char *name)
 static const tribus_agent_participant *living(const tribus_agent *agent, const char *name)
 {
     for (uint32_t i = 1; i < TRIBUS_REGISTRY_PARTICIPANTS; i++)
-        if (agent->participants[i].client != NULL &&
+        if (lives(&agent->participants[i]) &&
             strcmp(agent->participants[i].row.name, name) == 0)
             return &agent->participants[i];
     return NULL;
@@ -141,6 +178,8 @@ tribus_status tribus_table_join(tribus_agent *agent, tribus_client *client,
     if (!tribus_registry_name_is_good(request->name) || !role_is_good(request->role))
         return tribus_error_set(TRIBUS_BAD_ARG,
                                 "names are 1 to 63, roles 1 to 15 of a-z 0-9 . _ - /");
+    if (request->number != 0)
+        return tribus_recover_rejoin(agent, client, request);
     there = living(agent, request->name);
     if (there != NULL)
         return tribus_error_set(TRIBUS_EXISTS,
@@ -163,62 +202,73 @@ tribus_status tribus_table_join(tribus_agent *agent, tribus_client *client,
     p->row.alive = 1;
     p->row.epoch = p->epoch;
     p->row.since_wall_ns = tribus_now_wall_ns();
+    p->start_time = tribus_os_start_time(client->pid);
     client->number = number;
     agent->status.participants++;
-    agent->changed = true;
-    tribus_registry_put_participant(agent->registry, &p->row);
+    tribus_table_show_participant(agent, p);
     tribus_log(TRIBUS_LOG_INFO, "participant %u \"%s\" (%s, process %ld) joined", number,
                p->row.name, p->row.role, (long)client->pid);
     return TRIBUS_OK;
 }
 
-static void take_from_table(tribus_agent *agent, tribus_agent_object *o)
+void tribus_table_abandon(tribus_agent *agent, tribus_agent_object *o)
 {
-    tribus_registry_clear_object(agent->registry, o->row.number);
+    if (o->state == TRIBUS_AGENT_OBJECT_READY)
+        (void)close(o->fd);
+    if (o->state != TRIBUS_AGENT_OBJECT_CREATING) {
+        hide_object(agent, o->row.number);
+        agent->status.objects--;
+    }
     agent->status.memory_bytes -= o->row.bytes;
-    agent->status.objects--;
-    agent->changed = true;
     if (o->row.owner != 0)
         agent->participants[o->row.owner].objects--;
-    (void)close(o->fd);
     memset(&o->row, 0, sizeof(o->row));
+    o->state = TRIBUS_AGENT_OBJECT_FREE;
     o->fd = -1;
 }
 
-void tribus_table_leave(tribus_agent *agent, tribus_client *client)
+void tribus_table_end(tribus_agent *agent, uint32_t number, bool on_purpose)
 {
-    tribus_agent_participant *p = &agent->participants[client->number];
+    tribus_agent_participant *p = &agent->participants[number];
 
-    if (client->number == 0)
-        return;
     p->client = NULL;
+    p->returning = false;
     p->died = agent->next_died++;
     agent->status.participants--;
-    agent->changed = true;
     /* The life first: whoever sees an object of his gone also sees him gone. */
     p->row.alive = 0;
-    if (client->said_bye) {
-        tribus_registry_clear_participant(agent->registry, p->row.number);
+    if (on_purpose) {
+        hide_participant(agent, number);
     } else {
-        tribus_registry_put_participant(agent->registry, &p->row);
+        tribus_table_show_participant(agent, p);
         agent->status.deaths++;
     }
     for (uint32_t i = 1; i < TRIBUS_REGISTRY_OBJECTS; i++) {
         tribus_agent_object *o = &agent->objects[i];
 
-        if (o->row.number == 0 || o->row.owner != client->number)
+        if (o->state == TRIBUS_AGENT_OBJECT_FREE || o->row.owner != number)
             continue;
-        if (o->row.stays != 0) {
+        if (o->row.stays != 0 && o->state != TRIBUS_AGENT_OBJECT_CREATING) {
+            if (o->state == TRIBUS_AGENT_OBJECT_RETURNING) /* others may have it */
+                agent->orphans_until_ns = tribus_now_ns() + TRIBUS_AGENT_ORPHANS_NS;
+            p->objects--;
             o->row.owner = 0;
-            tribus_registry_put_object(agent->registry, &o->row);
+            tribus_table_show_object(agent, &o->row);
         } else {
-            take_from_table(agent, o);
+            tribus_table_abandon(agent, o);
         }
     }
-    tribus_log(TRIBUS_LOG_INFO, "participant %u \"%s\" (process %ld) %s", p->row.number,
-               p->row.name, (long)p->row.pid, client->said_bye ? "left" : "died");
-    if (client->said_bye)
+    tribus_log(TRIBUS_LOG_INFO, "participant %u \"%s\" (process %ld) %s", number,
+               p->row.name, (long)p->row.pid, on_purpose ? "left" : "died");
+    if (on_purpose)
         memset(&p->row, 0, sizeof(p->row));
+}
+
+void tribus_table_leave(tribus_agent *agent, tribus_client *client)
+{
+    if (client->number == 0)
+        return;
+    tribus_table_end(agent, client->number, client->said_bye);
     client->number = 0;
 }
 
@@ -230,7 +280,7 @@ tribus_status tribus_table_find(tribus_agent *agent, const char name[TRIBUS_NAME
     if (!tribus_registry_name_is_good(name))
         return tribus_error_set(TRIBUS_BAD_ARG, "names are 1 to 63 of a-z 0-9 . _ - /");
     for (uint32_t i = 1; i < TRIBUS_REGISTRY_OBJECTS; i++)
-        if (agent->objects[i].row.number != 0 &&
+        if (agent->objects[i].state != TRIBUS_AGENT_OBJECT_FREE &&
             strcmp(agent->objects[i].row.name, name) == 0) {
             *out = &agent->objects[i];
             return TRIBUS_OK;
@@ -248,7 +298,11 @@ static tribus_status check_create(tribus_agent *agent, const tribus_client *clie
 
     if (client->number == 0)
         return tribus_error_set(TRIBUS_REFUSED, "say hello first");
-    if (tribus_table_find(agent, request->name, &there) == TRIBUS_OK)
+    if (tribus_table_find(agent, request->name, &there) == TRIBUS_OK &&
+        there->state == TRIBUS_AGENT_OBJECT_RETURNING && there->row.owner == client->number)
+        tribus_table_abandon(agent,
+                             there); /* the reply to it died with the earlier agent */
+    else if (tribus_table_find(agent, request->name, &there) == TRIBUS_OK)
         return tribus_error_set(TRIBUS_EXISTS,
                                 "the name is taken by object %u of "
                                 "participant %u",
@@ -272,7 +326,7 @@ static tribus_status check_create(tribus_agent *agent, const tribus_client *clie
                                 "the most that are allowed",
                                 agent->participants[client->number].objects);
     for (uint32_t i = 1; i < TRIBUS_REGISTRY_OBJECTS; i++)
-        if (agent->objects[i].row.number == 0) {
+        if (agent->objects[i].state == TRIBUS_AGENT_OBJECT_FREE) {
             *number = i;
             return TRIBUS_OK;
         }
@@ -280,23 +334,16 @@ static tribus_status check_create(tribus_agent *agent, const tribus_client *clie
                             TRIBUS_REGISTRY_OBJECTS - 1u);
 }
 
-tribus_status tribus_table_create(tribus_agent *agent, const tribus_client *client,
-                                  const tribus_agent_request *request,
-                                  tribus_agent_object **out)
+tribus_status tribus_table_reserve(tribus_agent *agent, const tribus_client *client,
+                                   const tribus_agent_request *request,
+                                   tribus_agent_object **out)
 {
-    char file[TRIBUS_NAME_BYTES + 8];
     uint32_t number = 0;
     tribus_agent_object *o;
-    tribus_status st = check_create(agent, client, request, &number);
-    int fd = -1;
+    const tribus_status st = check_create(agent, client, request, &number);
 
     if (st != TRIBUS_OK)
         return st;
-    (void)snprintf(file, sizeof(file), "tribus-%s", request->name);
-    st = tribus_os_memory_create(file, (size_t)request->bytes, agent->cfg.memory_dir, &fd);
-    if (st != TRIBUS_OK)
-        return st;
-    (void)fchmod(fd, 0600); /* nobody else may open it again through /proc */
     o = &agent->objects[number];
     memset(&o->row, 0, sizeof(o->row));
     (void)snprintf(o->row.name, sizeof(o->row.name), "%s", request->name);
@@ -306,14 +353,21 @@ tribus_status tribus_table_create(tribus_agent *agent, const tribus_client *clie
     o->row.stays = (request->flags & TRIBUS_AGENT_FLAG_STAYS) != 0;
     o->row.bytes = request->bytes;
     o->row.generation = ++agent->next_generation;
-    o->fd = fd;
+    o->state = TRIBUS_AGENT_OBJECT_CREATING;
+    o->fd = -1;
     agent->participants[client->number].objects++;
     agent->status.memory_bytes += o->row.bytes;
-    agent->status.objects++;
-    agent->changed = true;
-    tribus_registry_put_object(agent->registry, &o->row);
     *out = o;
     return TRIBUS_OK;
+}
+
+void tribus_table_finish(tribus_agent *agent, tribus_agent_object *o, int fd)
+{
+    (void)fchmod(fd, 0600); /* nobody else may open it again through /proc */
+    o->fd = fd;
+    o->state = TRIBUS_AGENT_OBJECT_READY;
+    agent->status.objects++;
+    tribus_table_show_object(agent, &o->row);
 }
 
 tribus_status tribus_table_remove(tribus_agent *agent, const tribus_client *client,
@@ -327,11 +381,12 @@ tribus_status tribus_table_remove(tribus_agent *agent, const tribus_client *clie
         return tribus_error_set(TRIBUS_BAD_ARG, "object %u: 1..%u", number,
                                 TRIBUS_REGISTRY_OBJECTS - 1u);
     o = &agent->objects[number];
-    if (o->row.number == 0 || o->row.generation != generation)
+    if (o->state == TRIBUS_AGENT_OBJECT_FREE || o->state == TRIBUS_AGENT_OBJECT_CREATING ||
+        o->row.generation != generation)
         return tribus_error_set(TRIBUS_NOT_FOUND, "object %u is gone already", number);
     if (o->row.owner != client->number && o->row.owner != 0)
         return tribus_error_set(TRIBUS_REFUSED, "object %u belongs to participant %u",
                                 number, o->row.owner);
-    take_from_table(agent, o);
+    tribus_table_abandon(agent, o);
     return TRIBUS_OK;
 }

@@ -82,6 +82,10 @@ TRIBUS_MUST_CHECK tribus_status tribus_os_pidfd(pid_t pid, int *out_fd);
  * recycled pid does not have. 0 when there is no such process. */
 uint64_t tribus_os_start_time(pid_t pid);
 
+/* Whether the process with this pid and tribus_os_start_time() still runs. One that ended and
+ * was not waited for yet does not; a stopped one does. */
+bool tribus_os_process_runs(pid_t pid, uint64_t start_time);
+
 /* Run this thread on one core. Returns TRIBUS_OK, TRIBUS_BAD_ARG or TRIBUS_SYSTEM. */
 TRIBUS_MUST_CHECK tribus_status tribus_os_pin(int core);
 int tribus_os_core_count(void);

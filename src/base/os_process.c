@@ -178,6 +178,21 @@ uint64_t tribus_os_start_time(pid_t pid)
     return p == NULL ? 0 : strtoull(p + 1, NULL, 10);
 }
 
+bool tribus_os_process_runs(pid_t pid, uint64_t start_time)
+{
+    struct pollfd p = {.events = POLLIN};
+    int ended;
+
+    if (pid <= 0 || start_time == 0)
+        return false;
+    p.fd = (int)syscall(SYS_pidfd_open, pid, 0u);
+    if (p.fd < 0)
+        return errno != ESRCH && tribus_os_start_time(pid) == start_time;
+    ended = poll(&p, 1, 0) > 0; /* readable from the end on, waited for or not */
+    (void)close(p.fd);
+    return !ended && tribus_os_start_time(pid) == start_time;
+}
+
 tribus_status tribus_os_pin(int core)
 {
     cpu_set_t set;

@@ -65,16 +65,18 @@ void tribus_registry_create(tribus_registry_shm *registry, uint64_t instance)
     registry->agent_pid = (int32_t)getpid();
     registry->agent_start_time = tribus_os_start_time(getpid());
     registry->instance = instance;
-    tribus_store_rlx(&registry->participants_high, 1u); /* not shared yet */
+    tribus_store_rlx(&registry->revision, instance); /* not shared yet, nor these */
+    tribus_store_rlx(&registry->participants_high, 1u);
     tribus_store_rlx(&registry->objects_high, 1u);
 }
 
 void tribus_registry_put_participant(tribus_registry_shm *registry,
-                                     const tribus_participant *p)
+                                     const tribus_participant *p, uint64_t start_time)
 {
+    const tribus_registry_life life = {.participant = *p, .start_time = start_time};
     const uint32_t i = p->number;
 
-    row_write(&registry->participants[i], p, sizeof(*p));
+    row_write(&registry->participants[i], &life, sizeof(life));
     if (i >= tribus_load_rlx(&registry->participants_high))     /* ours: one writer */
         tribus_store_rlx(&registry->participants_high, i + 1u); /* R4 carries it */
     /* R3 pairs with A3 in tribus_registry_alive. */
@@ -164,17 +166,21 @@ tribus_status tribus_registry_next_object(const tribus_registry_shm *registry,
 }
 
 tribus_status tribus_registry_participant(const tribus_registry_shm *registry,
-                                          uint32_t number, tribus_participant *out)
+                                          uint32_t number, tribus_participant *out,
+                                          uint64_t *start_time)
 {
-    tribus_participant p;
+    tribus_registry_life life;
+    const tribus_participant *p = &life.participant;
 
     if (number == 0 || number >= TRIBUS_REGISTRY_PARTICIPANTS)
         return TRIBUS_EMPTY;
-    if (row_read(&registry->participants[number], &p, sizeof(p)) != TRIBUS_OK ||
-        p.number != number || !tribus_registry_name_is_good(p.name) ||
-        memchr(p.role, '\0', sizeof(p.role)) == NULL)
+    if (row_read(&registry->participants[number], &life, sizeof(life)) != TRIBUS_OK ||
+        p->number != number || !tribus_registry_name_is_good(p->name) ||
+        memchr(p->role, '\0', sizeof(p->role)) == NULL)
         return TRIBUS_EMPTY;
-    *out = p;
+    *out = *p;
+    if (start_time != NULL)
+        *start_time = life.start_time;
     return TRIBUS_OK;
 }
 
@@ -187,7 +193,7 @@ tribus_status tribus_registry_next_participant(const tribus_registry_shm *regist
     if (high > TRIBUS_REGISTRY_PARTICIPANTS)
         high = TRIBUS_REGISTRY_PARTICIPANTS;
     for (; i < high; i++) {
-        if (tribus_registry_participant(registry, i, out) != TRIBUS_OK)
+        if (tribus_registry_participant(registry, i, out, NULL) != TRIBUS_OK)
             continue;
         *cursor = i + 1u;
         return TRIBUS_OK;

@@ -61,16 +61,25 @@ _Static_assert(offsetof(tribus_registry_shm, lives) == 128, "shared layout");
 _Static_assert(offsetof(tribus_registry_shm, participants) == 4224, "shared layout");
 _Static_assert(offsetof(tribus_registry_shm, objects) == 135296, "shared layout");
 _Static_assert(sizeof(tribus_object) <= TRIBUS_REGISTRY_ROW_WORDS * 8u, "fits a row");
-_Static_assert(sizeof(tribus_participant) <= TRIBUS_REGISTRY_ROW_WORDS * 8u, "fits a row");
+
+/* What the row of a participant holds: with its start time, a pid is an identity. */
+typedef struct tribus_registry_life {
+    tribus_participant participant;
+    uint64_t start_time; /* tribus_os_start_time() */
+} tribus_registry_life;
+
+_Static_assert(sizeof(tribus_registry_life) <= TRIBUS_REGISTRY_ROW_WORDS * 8u,
+               "fits a row");
 
 /* ---- the agent ---- */
 
-/* Lay out an empty registry in zeroed memory. */
+/* Lay out an empty registry in zeroed memory. The revision starts at `instance`, so that two
+ * runs of an agent never show the same one. */
 void tribus_registry_create(tribus_registry_shm *registry, uint64_t instance);
 
 /* Replace row p->number or o->number, 1.. below the number of rows. */
 void tribus_registry_put_participant(tribus_registry_shm *registry,
-                                     const tribus_participant *p);
+                                     const tribus_participant *p, uint64_t start_time);
 void tribus_registry_put_object(tribus_registry_shm *registry, const tribus_object *o);
 
 /* Empty a row. */
@@ -93,11 +102,12 @@ TRIBUS_MUST_CHECK tribus_status tribus_registry_next_object(
 TRIBUS_MUST_CHECK tribus_status tribus_registry_next_participant(
     const tribus_registry_shm *registry, uint32_t *cursor, tribus_participant *out);
 
-/* The row of one number. Return TRIBUS_OK or TRIBUS_EMPTY. */
+/* The row of one number. start_time may be NULL. Return TRIBUS_OK or TRIBUS_EMPTY. */
 TRIBUS_MUST_CHECK tribus_status tribus_registry_object(const tribus_registry_shm *registry,
                                                        uint32_t number, tribus_object *out);
-TRIBUS_MUST_CHECK tribus_status tribus_registry_participant(
-    const tribus_registry_shm *registry, uint32_t number, tribus_participant *out);
+TRIBUS_MUST_CHECK tribus_status
+tribus_registry_participant(const tribus_registry_shm *registry, uint32_t number,
+                            tribus_participant *out, uint64_t *start_time);
 
 int tribus_registry_alive(const tribus_registry_shm *registry, uint32_t participant,
                           uint32_t epoch);

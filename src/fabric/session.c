@@ -2,32 +2,55 @@
  *
  * Opening: connect, say who we are, get two descriptors: the registry (mapped read-only)
  * and the page with the doorbell. Everything that asks for memory is one request and one
- * reply; everything that only looks reads the registry and enters no kernel.
+ * reply; everything that only looks reads the registry, and once in LOOK_NS looks whether
+ * the agent lives.
+ *
+ * An agent that was killed and started again finds our rows in its file. We connect again,
+ * map its registry over the old one (addresses that we gave out stay good) and send the
+ * descriptors of what we created. In between nobody tells us who died, so we look ourselves.
  */
 #include "tribus/session.h"
+#include "base/clock.h"
 #include "base/error.h"
 #include "base/os.h"
 #include "fabric/agent_call.h"
 #include "fabric/registry.h"
 
+#include <errno.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #define TIMEOUT_NS INT64_C(2000000000)
 /* The agent touches every page of a new object before it answers: 1 GiB takes 0.6 s. */
 #define NS_PER_BYTE_CREATED 16
+#define LOOK_NS             INT64_C(20000000) /* between two looks at the agent */
+#define REJOIN_NS           INT64_C(2000000000)
 
 typedef struct mapped {
     tribus_object object;
     void *mem;
     int writable;
     int created; /* by us */
-    int fd;      /* kept for objects we created, -1 for others */
+    int fd; /* kept to offer it to an agent that was started again; -1: not ours to offer */
 } mapped;
+
+/* Looking after the agent, from calls that take a const session too. */
+typedef struct link_state {
+    uint64_t next_ticks; /* look again from here on */
+    uint64_t first_ticks;
+    int64_t first_ns;
+    bool lost;      /* nobody serves our socket, as far as we know */
+    bool forgotten; /* the agent there does not know us: never again */
+    int64_t dead_looked_ns[TRIBUS_REGISTRY_PARTICIPANTS]; /* while lost */
+    bool dead[TRIBUS_REGISTRY_PARTICIPANTS];
+} link_state;
 
 struct tribus_session {
     tribus_agent_channel channel;
@@ -41,6 +64,8 @@ struct tribus_session {
     uint32_t object_room;
     char name[TRIBUS_NAME_BYTES];
     char role[TRIBUS_AGENT_ROLE_BYTES];
+    char path[sizeof(((struct sockaddr_un *)0)->sun_path)];
+    link_state *link;
 };
 
 tribus_status tribus_session_socket_path(char *buf, size_t bytes)
@@ -69,6 +94,24 @@ tribus_status tribus_session_socket_path(char *buf, size_t bytes)
 
 /* ---- opening ---- */
 
+/* Map a file, over what is at `at` when that is not NULL. */
+static tribus_status map_at(int fd, size_t bytes, bool writable, void *at, void **out)
+{
+    struct stat size;
+    void *mem;
+
+    if (at == NULL)
+        return tribus_os_map(fd, bytes, writable, true, out);
+    if (fstat(fd, &size) != 0 || size.st_size < 0 || (uint64_t)size.st_size < bytes)
+        return tribus_error_set(TRIBUS_CORRUPT, "the agent's registry is too small");
+    mem = mmap(at, bytes, writable ? PROT_READ | PROT_WRITE : PROT_READ,
+               MAP_SHARED | MAP_FIXED | MAP_POPULATE, fd, 0);
+    if (mem == MAP_FAILED)
+        return tribus_error_set(TRIBUS_SYSTEM, "map the agent's registry");
+    *out = mem;
+    return TRIBUS_OK;
+}
+
 static tribus_status map_registry(tribus_session *s, const tribus_agent_reply *reply,
                                   const int *fds)
 {
@@ -80,17 +123,25 @@ static tribus_status map_registry(tribus_session *s, const tribus_agent_reply *r
         reply->body.welcome.number == 0 ||
         reply->body.welcome.number >= TRIBUS_REGISTRY_PARTICIPANTS)
         return tribus_error_set(TRIBUS_CORRUPT, "the agent's welcome makes no sense");
+    /* Looked at before it replaces one that is good. */
     st = tribus_os_map(fds[0], TRIBUS_REGISTRY_BYTES, false, true, &registry);
     if (st == TRIBUS_OK)
         st = tribus_registry_check(registry, TRIBUS_REGISTRY_BYTES);
     if (st == TRIBUS_OK)
-        st = tribus_os_map(fds[1], TRIBUS_BELL_FILE_BYTES, true, true, &bell);
+        st = map_at(fds[1], TRIBUS_BELL_FILE_BYTES, true, s->bell, &bell);
+    if (st == TRIBUS_OK) {
+        s->bell = bell;
+        if (s->registry != NULL) {
+            tribus_os_unmap(registry, TRIBUS_REGISTRY_BYTES);
+            st = map_at(fds[0], TRIBUS_REGISTRY_BYTES, false, s->registry, &registry);
+        }
+    }
     if (st != TRIBUS_OK) {
-        tribus_os_unmap(registry, TRIBUS_REGISTRY_BYTES);
+        if (registry != NULL && registry != s->registry)
+            tribus_os_unmap(registry, TRIBUS_REGISTRY_BYTES);
         return st;
     }
     s->registry = registry;
-    s->bell = bell;
     s->number = reply->body.welcome.number;
     s->epoch = reply->body.welcome.epoch;
     return TRIBUS_OK;
@@ -105,7 +156,10 @@ static tribus_status hello(tribus_session *s)
 
     memcpy(request.name, s->name, sizeof(request.name));
     memcpy(request.role, s->role, sizeof(request.role));
-    st = tribus_agent_call_wait(&s->channel, &request, -1, &reply, fds, s->timeout_ns);
+    request.number = s->number; /* 0 the first time */
+    request.epoch = s->epoch;
+    st = tribus_agent_call_wait(&s->channel, &request, -1, &reply, fds,
+                                s->number == 0 ? s->timeout_ns : REJOIN_NS);
     if (st != TRIBUS_OK)
         return st;
     st = map_registry(s, &reply, fds);
@@ -151,6 +205,18 @@ static tribus_status copy_names(tribus_session *s, const tribus_session_cfg *cfg
     return TRIBUS_OK;
 }
 
+static tribus_status copy_path(tribus_session *s, const char *path)
+{
+    if (path == NULL)
+        return tribus_session_socket_path(s->path, sizeof(s->path));
+    if (strlen(path) >= sizeof(s->path))
+        return tribus_error_set(TRIBUS_BAD_ARG,
+                                "socket path \"%s\": 1 to %zu characters allowed", path,
+                                sizeof(s->path) - 1);
+    (void)snprintf(s->path, sizeof(s->path), "%s", path);
+    return TRIBUS_OK;
+}
+
 tribus_status tribus_session_open(const tribus_session_cfg *cfg, tribus_session **out)
 {
     tribus_session *s = calloc(1, sizeof(*s));
@@ -159,10 +225,14 @@ tribus_status tribus_session_open(const tribus_session_cfg *cfg, tribus_session 
     if (s == NULL)
         return tribus_error_set(TRIBUS_NO_MEMORY, "open session: %zu bytes", sizeof(*s));
     s->channel.sock = -1;
+    s->link = calloc(1, sizeof(*s->link));
     s->timeout_ns = cfg->timeout_ns > 0 ? cfg->timeout_ns : TIMEOUT_NS;
-    st = copy_names(s, cfg);
+    st = s->link != NULL ? copy_names(s, cfg)
+                         : tribus_error_set(TRIBUS_NO_MEMORY, "session");
     if (st == TRIBUS_OK)
-        st = tribus_agent_call_connect(&s->channel, cfg->socket_path, s->timeout_ns);
+        st = copy_path(s, cfg->socket_path);
+    if (st == TRIBUS_OK)
+        st = tribus_agent_call_connect(&s->channel, s->path, s->timeout_ns);
     if (st == TRIBUS_OK)
         st = cfg->name != NULL ? hello(s) : hello_under_any_name(s);
     if (st != TRIBUS_OK) {
@@ -196,12 +266,125 @@ void tribus_session_close(tribus_session *s)
     tribus_agent_call_close(&s->channel);
     tribus_os_unmap(s->registry, TRIBUS_REGISTRY_BYTES);
     tribus_os_unmap(s->bell, TRIBUS_BELL_FILE_BYTES);
+    free(s->link);
     free(s);
 }
 
 uint32_t tribus_session_participant(const tribus_session *s)
 {
     return s->number;
+}
+
+/* ---- an agent that was started again ---- */
+
+/* What it cannot use it refuses, and the object is gone for those who come later; for us and
+ * whoever maps it nothing changes. */
+static void offer_all(tribus_session *s)
+{
+    for (uint32_t i = 0; i < s->object_count; i++) {
+        const mapped *m = &s->objects[i];
+        tribus_agent_request request = tribus_agent_call_request(TRIBUS_AGENT_OFFER);
+        tribus_agent_reply reply;
+
+        if (m->fd < 0)
+            continue;
+        memcpy(request.name, m->object.name, sizeof(request.name));
+        request.number = m->object.number;
+        request.generation = m->object.generation;
+        if (tribus_agent_call_wait(&s->channel, &request, m->fd, &reply, NULL, REJOIN_NS) !=
+            TRIBUS_OK)
+            tribus_error_clear();
+    }
+}
+
+/* Returns TRIBUS_OK or TRIBUS_PEER_LOST. */
+static tribus_status rejoin(tribus_session *s)
+{
+    tribus_status st;
+
+    tribus_agent_call_close(&s->channel);
+    if (s->link->forgotten)
+        return tribus_error_set(TRIBUS_PEER_LOST,
+                                "the agent was started anew and does not know this "
+                                "session: open another");
+    st = tribus_agent_call_connect(&s->channel, s->path, 0);
+    if (st == TRIBUS_OK)
+        st = hello(s);
+    if (st == TRIBUS_OK) {
+        s->link->lost = false;
+        offer_all(s);
+        return TRIBUS_OK;
+    }
+    tribus_agent_call_close(&s->channel);
+    s->link->lost = true;
+    s->link->forgotten = st == TRIBUS_REFUSED || st == TRIBUS_VERSION;
+    tribus_error_add("the agent is gone");
+    return TRIBUS_PEER_LOST;
+}
+
+/* Once in LOOK_NS: is the other end of our socket there? Costs a read of the cycle counter
+ * otherwise, because loops ask for the revision with every message. */
+static void look_after_agent(const tribus_session *session)
+{
+    tribus_session *s = (tribus_session *)(uintptr_t)session; /* we made it, not const */
+    link_state *link = s->link;
+    const uint64_t ticks = tribus_clock_ticks();
+    int64_t now_ns;
+    char byte;
+
+    if (ticks < link->next_ticks)
+        return;
+    now_ns = tribus_now_ns();
+    if (link->first_ns == 0) {
+        link->first_ns = now_ns;
+        link->first_ticks = ticks;
+    }
+    if (now_ns - link->first_ns > LOOK_NS) /* long enough to know the counter's rate */
+        link->next_ticks =
+            ticks + (uint64_t)((double)(ticks - link->first_ticks) /
+                               (double)(now_ns - link->first_ns) * (double)LOOK_NS);
+    if (s->channel.sock >= 0) {
+        const ssize_t n = recv(s->channel.sock, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+
+        if (n > 0 || (n < 0 && (errno == EAGAIN || errno == EINTR)))
+            return;
+    }
+    if (s->channel.sock >= 0 || !link->forgotten)
+        if (rejoin(s) != TRIBUS_OK)
+            tribus_error_clear(); /* not this call's fault; requests will say it */
+}
+
+/* Ask, and ask again an agent that was started again in between. */
+static tribus_status ask(tribus_session *s, tribus_agent_request *request,
+                         tribus_agent_reply *reply, int *fds, int64_t timeout_ns)
+{
+    tribus_status st =
+        tribus_agent_call_wait(&s->channel, request, -1, reply, fds, timeout_ns);
+
+    if (st == TRIBUS_PEER_LOST) {
+        st = rejoin(s);
+        if (st == TRIBUS_OK)
+            st = tribus_agent_call_wait(&s->channel, request, -1, reply, fds, timeout_ns);
+    }
+    return st;
+}
+
+/* While there is no agent: does that process run? Looked at once in LOOK_NS each. */
+static bool runs_without_agent(const tribus_session *s, uint32_t number)
+{
+    link_state *link = s->link;
+    const int64_t now_ns = tribus_now_ns();
+    tribus_participant p;
+    uint64_t start_time;
+
+    if (link->dead_looked_ns[number] == 0 ||
+        now_ns - link->dead_looked_ns[number] > LOOK_NS) {
+        link->dead_looked_ns[number] = now_ns;
+        link->dead[number] = tribus_registry_participant(s->registry, number, &p,
+                                                         &start_time) != TRIBUS_OK ||
+                             !tribus_os_process_runs((pid_t)p.pid, start_time);
+    }
+    return !link->dead[number];
 }
 
 /* ---- objects ---- */
@@ -279,7 +462,10 @@ static tribus_status keep(tribus_session *s, const tribus_agent_reply *reply, in
     if (m != NULL) {
         if (writable && !m->writable)
             st = map_again_writable(m, fd);
-        (void)close(fd);
+        if (st == TRIBUS_OK && writable && m->object.stays != 0 && m->fd < 0)
+            m->fd = fd;
+        else
+            (void)close(fd);
         *out = m;
         return st;
     }
@@ -295,7 +481,7 @@ static tribus_status keep(tribus_session *s, const tribus_agent_reply *reply, in
     }
     s->object_count++;
     m->created = reply->head.type == TRIBUS_AGENT_CREATE;
-    if (m->created)
+    if (m->created || (writable && o->stays != 0))
         m->fd = fd;
     else
         (void)close(fd);
@@ -314,7 +500,7 @@ static tribus_status ask_for_object(tribus_session *s, tribus_agent_request *req
     int fds[TRIBUS_AGENT_CALL_FDS];
     tribus_status st;
 
-    st = tribus_agent_call_wait(&s->channel, request, -1, &reply, fds, timeout_ns);
+    st = ask(s, request, &reply, fds, timeout_ns);
     if (st != TRIBUS_OK)
         return st;
     st = check_object(&reply, name);
@@ -408,8 +594,7 @@ void tribus_session_drop(tribus_session *s, const tribus_object *object, int rem
 
         request.number = object->number;
         request.generation = object->generation;
-        if (tribus_agent_call_wait(&s->channel, &request, -1, &reply, NULL,
-                                   s->timeout_ns) != TRIBUS_OK)
+        if (ask(s, &request, &reply, NULL, s->timeout_ns) != TRIBUS_OK)
             tribus_error_clear(); /* gone already, or the agent is: both are what we want */
     }
     if (m == NULL)
@@ -422,6 +607,7 @@ void tribus_session_drop(tribus_session *s, const tribus_object *object, int rem
 
 uint64_t tribus_session_revision(const tribus_session *s)
 {
+    look_after_agent(s);
     return tribus_registry_revision(s->registry);
 }
 
@@ -433,16 +619,20 @@ tribus_doorbell_shm *tribus_session_bell(const tribus_session *s)
 tribus_status tribus_session_next_object(const tribus_session *s, uint32_t *cursor,
                                          tribus_object *out)
 {
+    look_after_agent(s);
     return tribus_registry_next_object(s->registry, cursor, out);
 }
 
 tribus_status tribus_session_next_participant(const tribus_session *s, uint32_t *cursor,
                                               tribus_participant *out)
 {
+    look_after_agent(s);
     return tribus_registry_next_participant(s->registry, cursor, out);
 }
 
 int tribus_session_alive(const tribus_session *s, uint32_t participant, uint32_t epoch)
 {
-    return tribus_registry_alive(s->registry, participant, epoch);
+    look_after_agent(s);
+    return tribus_registry_alive(s->registry, participant, epoch) &&
+           (!s->link->lost || runs_without_agent(s, participant));
 }
