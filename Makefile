@@ -6,6 +6,7 @@
 #   make deps         only install what is missing
 #   make check        format, layers, atomics, clang-tidy
 #   make asan tsan    unit tests under the sanitizers
+#   make install      programs, headers, models, manual under PREFIX (/usr/local)
 #   make bench        every benchmark, as a table
 #   make clean        remove what was built, keep what was downloaded
 
@@ -13,8 +14,9 @@ SHELL := /bin/bash
 SECONDS ?= 60
 FEED ?= sim
 ARGS ?=
+PREFIX ?= /usr/local
 
-.PHONY: all deps deps-run demo test unit check format tidy asan tsan bench clean
+.PHONY: all install deps deps-run demo test unit check format tidy asan tsan bench clean
 
 all: build/release/build.ninja
 	@cmake --build --preset release
@@ -54,6 +56,9 @@ format:
 
 tidy: all
 	@git ls-files 'src/*.c' | xargs -d '\n' -P 2 -n 4 clang-tidy -p build/release --quiet
+
+install: all
+	@cmake --install build/release --prefix "$(PREFIX)"
 
 bench: all
 	@build/release/tribus bench handoff
