@@ -109,8 +109,8 @@ TRIBUS_MUST_CHECK tribus_status tribus_pipeline_find_result(const tribus_pipelin
 
 /* Borrow the input slots of the next run, until submit. Claiming again before that gives
  * the same slots, so giving up needs no call. Write inputs through tribus_pipeline_input().
- * Returns TRIBUS_OK or TRIBUS_FULL (as many runs in flight as allowed: await and release).
- */
+ * Returns TRIBUS_OK, TRIBUS_FULL (as many runs in flight as allowed: await and release) or
+ * TRIBUS_STOPPED (tribus_pipeline_stop() was called; runs in flight still finish). */
 TRIBUS_MUST_CHECK tribus_status tribus_pipeline_claim(tribus_pipeline *pipe);
 
 /* The tensor of input i in the claimed slots, to write into; borrowed until submit. An
@@ -180,6 +180,11 @@ tribus_doorbell_shm *tribus_pipeline_bell(tribus_pipeline *pipe);
 TRIBUS_MUST_CHECK tribus_status tribus_pipeline_open(tribus_session *session,
                                                      const char *name,
                                                      tribus_pipeline **out);
+
+/* Ask whoever submits to a pipeline to end it: its next claim says TRIBUS_STOPPED.
+ * Returns as tribus_pipeline_open(). */
+TRIBUS_MUST_CHECK tribus_status tribus_pipeline_stop(tribus_session *session,
+                                                     const char *name);
 
 /* Durations in nanoseconds, each within 3.2 % of the true value. */
 typedef struct tribus_pipeline_span {

@@ -11,6 +11,7 @@ int tribus_cli_bench_handoff(int argc, char **argv);
 int tribus_cli_demo(int argc, char **argv);
 int tribus_cli_down(int argc, char **argv);
 int tribus_cli_engine(int argc, char **argv);
+int tribus_cli_pipeline(int argc, char **argv);
 int tribus_cli_host(int argc, char **argv);
 int tribus_cli_publish(int argc, char **argv);
 int tribus_cli_status(int argc, char **argv);

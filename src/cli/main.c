@@ -14,6 +14,8 @@ static const tribus_cli_command commands[] = {
     {"bench", tribus_cli_bench, "measure: handoff, hybrid, fabric, ...", false},
     {"publish", tribus_cli_publish, "put messages on the buses", false},
     {"tap", tribus_cli_tap, "watch the messages of any bus", false},
+    {"pipeline", tribus_cli_pipeline, "list, show, run, check, draw, trace, stop pipelines",
+     false},
     {"host", tribus_cli_host, "serve the stages of a domain; the agent starts these",
      false},
     {"engine", tribus_cli_engine, "run one engine; the agent starts these", false},

@@ -7,8 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-tribus_status tribus_pipeline_open(tribus_session *session, const char *name,
-                                   tribus_pipeline **out)
+static tribus_status open_as(tribus_session *session, const char *name, int writable,
+                             tribus_pipeline **out)
 {
     char object_name[TRIBUS_NAME_BYTES];
     tribus_pipeline *p = calloc(1, sizeof(*p));
@@ -19,7 +19,7 @@ tribus_status tribus_pipeline_open(tribus_session *session, const char *name,
         return tribus_error_set(TRIBUS_NO_MEMORY, "pipeline %s", name);
     p->observer = true;
     tribus_pipeline_object_name(name, object_name);
-    st = tribus_session_open_object(session, object_name, 0, &p->object, &mem);
+    st = tribus_session_open_object(session, object_name, writable, &p->object, &mem);
     if (st == TRIBUS_OK) {
         p->session = session;
         tribus_pipeline_peers(session, &p->peers);
@@ -35,6 +35,24 @@ tribus_status tribus_pipeline_open(tribus_session *session, const char *name,
         return st;
     }
     *out = p;
+    return TRIBUS_OK;
+}
+
+tribus_status tribus_pipeline_open(tribus_session *session, const char *name,
+                                   tribus_pipeline **out)
+{
+    return open_as(session, name, 0, out);
+}
+
+tribus_status tribus_pipeline_stop(tribus_session *session, const char *name)
+{
+    tribus_pipeline *pipe = NULL;
+    const tribus_status st = open_as(session, name, 1, &pipe);
+
+    if (st != TRIBUS_OK)
+        return st;
+    tribus_store_rlx(&pipe->plan->shm->stopping, 1u); /* a request, it publishes nothing */
+    tribus_pipeline_close(pipe);
     return TRIBUS_OK;
 }
 

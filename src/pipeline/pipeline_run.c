@@ -74,6 +74,8 @@ tribus_status tribus_pipeline_claim(tribus_pipeline *pipe)
     if (pipe->observer)
         return tribus_error_set(TRIBUS_BAD_ARG, "pipeline %s is another's to submit to",
                                 g->name);
+    if (tribus_load_rlx(&pipe->plan->shm->stopping) != 0) /* a request */
+        return tribus_error_set(TRIBUS_STOPPED, "pipeline %s was asked to stop", g->name);
     if (pipe->next_run - pipe->released > g->runs) {
         count(&pipe->plan->shm->refused);
         return TRIBUS_FULL;

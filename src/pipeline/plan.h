@@ -125,8 +125,9 @@ typedef struct tribus_plan_shm {
         double value;
     } params[TRIBUS_GRAPH_MOST_GIVEN];
     _Alignas(64) _Atomic(uint64_t) owner; /* the submitter: participant << 32 | epoch */
-    _Atomic(uint32_t) closing;
-    char unused0[52];
+    _Atomic(uint32_t) closing;            /* the submitter has ended it */
+    _Atomic(uint32_t) stopping;           /* somebody asks the submitter to */
+    char unused0[48];
     _Atomic(uint64_t) submitted, finished, failed, late, refused, released;
     tribus_plan_span_shm total, handoff;
     _Alignas(64) char bell[TRIBUS_DOORBELL_BYTES];
