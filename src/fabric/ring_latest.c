@@ -18,7 +18,8 @@
 
 #include <string.h>
 
-#define WRITING ((uint64_t)1 << 63)
+#define WRITING   ((uint64_t)1 << 63)
+#define TRIES_MAX 256u /* as in topic.c */
 
 static uint32_t words_of(const tribus_ring *r)
 {
@@ -95,7 +96,7 @@ static tribus_status catch_up(tribus_ring *r, uint64_t sequence, uint32_t tries)
     const uint64_t ahead = (sequence & ~WRITING) - (p + 1u);
     uint64_t tail, oldest, slack;
 
-    if (ahead == 0 || ahead > WRITING / 2u || (ahead & r->mask) != 0)
+    if (tries > TRIES_MAX || ahead == 0 || ahead > WRITING / 2u || (ahead & r->mask) != 0)
         return tribus_ring_corrupt(r, "a cell is numbered", sequence);
     /* A3 pairs with R3 in tribus_ring_latest_commit. */
     tail = tribus_load_acq(&r->shm->tail_hint);

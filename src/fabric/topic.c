@@ -44,8 +44,11 @@
 #define POSITION_SHIFT (SIZE_BITS + 1u)
 #define POSITION_MASK  (UINT64_MAX >> POSITION_SHIFT)
 #define POLL_STEP_NS   1000000
-#define BATCH_MAX      64u
-#define STAGING_BYTES  65536u
+/* A reader that is overtaken this often between two looks meets no writer but nonsense: after
+ * a few tries it goes to the newest message, not the oldest. */
+#define TRIES_MAX     256u
+#define BATCH_MAX     64u
+#define STAGING_BYTES 65536u
 
 struct tribus_topic_shm {
     /* 0: fixed at creation */
@@ -364,7 +367,8 @@ static tribus_status catch_up(tribus_topic *t, uint64_t word, uint32_t tries)
     const uint64_t ahead = ((word >> POSITION_SHIFT) - p) & POSITION_MASK;
     uint64_t published, oldest, slack;
 
-    if (ahead == 0 || ahead > POSITION_MASK / 2u || (ahead & t->mask) != 0)
+    if (tries > TRIES_MAX || ahead == 0 || ahead > POSITION_MASK / 2u ||
+        (ahead & t->mask) != 0)
         return corrupt(t, "a cell says", word);
     /* A3 pairs with R3 in shown and resume. */
     published = tribus_load_acq(&t->shm->published);

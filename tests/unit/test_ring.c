@@ -220,6 +220,35 @@ static void open_of_a_full_ring_resumes_both_ends(void)
     drop(&f);
 }
 
+static void refs_are_not_taken_from_a_message_never_committed(void)
+{
+    fixture f = ring_of(CELLS);
+    tribus_slot_ref ref = {.slot = 1}, refs[CELLS];
+    void *cell;
+
+    for (uint32_t i = 0; i < CELLS; i++) {
+        ref.slot = i;
+        CHECK(tribus_ring_claim(f.w, &cell) == TRIBUS_OK);
+        memcpy((unsigned char *)cell + 8, &ref, sizeof(ref));
+        tribus_ring_commit(f.w);
+    }
+    /* full, nothing released: all of them, newest first; the reader's, oldest first */
+    CHECK(tribus_ring_refs(f.w, 8, refs, 100) == CELLS);
+    CHECK(refs[0].slot == CELLS - 1 && refs[CELLS - 1].slot == 0);
+    CHECK(tribus_ring_refs(f.r, 8, refs, 2) == 2 && refs[0].slot == 0);
+    CHECK(tribus_ring_refs(f.w, 100, refs, CELLS) == 0);
+    (void)look(f.r, NULL);
+    tribus_ring_release(f.r);
+    ref.slot = 99;
+    CHECK(tribus_ring_claim(f.w, &cell) == TRIBUS_OK);
+    memcpy((unsigned char *)cell + 8, &ref, sizeof(ref)); /* and the writer dies */
+    tribus_ring_close(f.w);
+    CHECK(tribus_ring_open(f.m.a, f.m.bytes, TRIBUS_WRITER, &f.w) == TRIBUS_OK);
+    CHECK(tribus_ring_refs(f.w, 8, refs, CELLS) == CELLS - 1 && refs[0].slot == CELLS - 1);
+    CHECK(tribus_ring_refs(f.r, 8, refs, CELLS) == CELLS - 1 && refs[0].slot == 1);
+    drop(&f);
+}
+
 static void sizes_out_of_range_are_refused(void)
 {
     CHECK(tribus_ring_bytes(3, 64) == 0 && tribus_ring_bytes(1, 64) == 0);
@@ -378,6 +407,7 @@ int main(void)
     redelivered_messages_are_counted_once();
     writer_that_died_is_succeeded_after_the_last_commit();
     open_of_a_full_ring_resumes_both_ends();
+    refs_are_not_taken_from_a_message_never_committed();
     sizes_out_of_range_are_refused();
     open_when_the_layout_is_nonsense_returns_corrupt();
     open_when_positions_contradict_each_other_returns_corrupt();
