@@ -17,6 +17,9 @@ struct tribus_scrape {
     tribus_monitor *monitor;
     const tribus_bridge *bridge;
     char socket_path[108];
+    /* Not on the stack: the HTTP server's threads have 100 KiB of it. Pages are made one at
+     * a time. */
+    tribus_agent_child rows[CHILDREN_MOST];
 };
 
 typedef struct agent_row {
@@ -78,7 +81,7 @@ static uint64_t field_at(const void *record, size_t offset)
     return value;
 }
 
-static void add_children(const tribus_scrape *s, tribus_metrics *m)
+static void add_children(tribus_scrape *s, tribus_metrics *m)
 {
     static const tribus_metric up = {"tribus_child_up",
                                      "1 while the child runs, or its server answers.",
@@ -86,10 +89,10 @@ static void add_children(const tribus_scrape *s, tribus_metrics *m)
     static const tribus_metric restarts = {"tribus_child_restarts_total",
                                            "Times the child was started again.",
                                            TRIBUS_METRIC_COUNTER};
-    tribus_agent_child rows[CHILDREN_MOST];
+    const tribus_agent_child *rows = s->rows;
     uint32_t count = 0;
 
-    if (tribus_agent_get_children(s->socket_path, 0, rows, CHILDREN_MOST, &count) !=
+    if (tribus_agent_get_children(s->socket_path, 0, s->rows, CHILDREN_MOST, &count) !=
         TRIBUS_OK) {
         tribus_error_clear();
         return;
@@ -131,7 +134,7 @@ static void add_all(void *context, tribus_metrics *m)
                                          "Since the agent started.", TRIBUS_METRIC_GAUGE};
     static const tribus_metric release = {
         "tribus_agent_release", "1, with the release as a label.", TRIBUS_METRIC_GAUGE};
-    const tribus_scrape *s = context;
+    tribus_scrape *s = context;
     tribus_agent_status status;
 
     if (tribus_agent_get_status(s->socket_path, 0, &status) == TRIBUS_OK) {
@@ -155,15 +158,15 @@ static bool is_well(const tribus_agent_child *c)
 /* Names and kinds are [a-z0-9._-]: nothing to escape. */
 static char *health(void *context, int *http_status)
 {
-    const tribus_scrape *s = context;
+    tribus_scrape *s = context;
+    const tribus_agent_child *rows = s->rows;
     tribus_agent_status status;
-    tribus_agent_child rows[CHILDREN_MOST];
     uint32_t count = 0, well = 0;
     char *text;
     size_t n;
 
     if (tribus_agent_get_status(s->socket_path, 0, &status) != TRIBUS_OK ||
-        tribus_agent_get_children(s->socket_path, 0, rows, CHILDREN_MOST, &count) !=
+        tribus_agent_get_children(s->socket_path, 0, s->rows, CHILDREN_MOST, &count) !=
             TRIBUS_OK)
         return NULL;
     text = malloc(HEALTH_BYTES);

@@ -4,7 +4,7 @@
  * Not for     the message path.
  *
  * Threads   answer() is called on the server's own threads, several at once: it must only read
- *           what is safe to read there.
+ *           what is safe to read there. Their stacks are small (100 KiB).
  * Trust     Requests come from anyone who reaches the port; only the path is looked at, other
  *           methods than GET and HEAD get 405.
  */
