@@ -25,5 +25,6 @@
 #include "tribus/quant_flow.h"
 #include "tribus/quant_portfolio.h"
 #include "tribus/quant_factors.h"
+#include "tribus/quant_indicator.h"
 
 #endif
