@@ -26,5 +26,6 @@
 #include "tribus/quant_portfolio.h"
 #include "tribus/quant_factors.h"
 #include "tribus/quant_indicator.h"
+#include "tribus/quant_analytics.h"
 
 #endif
