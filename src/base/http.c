@@ -4,6 +4,7 @@
 
 #include <civetweb.h>
 #include <errno.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -30,6 +31,45 @@ static const char *reason(int status)
     }
 }
 
+/* civetweb's threads have stacks of 100 KiB, which a page that looks at many rows overruns:
+ * answers are made on a stack of ordinary size. */
+#define ANSWER_STACK_BYTES ((size_t)2 << 20)
+
+typedef struct answering {
+    const tribus_http *http;
+    const char *path;
+    tribus_http_reply *reply;
+} answering;
+
+static void *make_answer(void *context)
+{
+    const answering *a = context;
+
+    a->http->answer(a->http->context, a->path, a->reply);
+    return NULL;
+}
+
+static void answer_on_own_stack(const tribus_http *http, const char *path,
+                                tribus_http_reply *reply)
+{
+    answering a = {http, path, reply};
+    pthread_attr_t attributes;
+    pthread_t thread;
+    int err;
+
+    err = pthread_attr_init(&attributes);
+    if (err == 0) {
+        err = pthread_attr_setstacksize(&attributes, ANSWER_STACK_BYTES);
+        if (err == 0)
+            err = pthread_create(&thread, &attributes, make_answer, &a);
+        (void)pthread_attr_destroy(&attributes);
+    }
+    if (err != 0)
+        reply->status = 503;
+    else
+        (void)pthread_join(thread, NULL);
+}
+
 static int on_request(struct mg_connection *connection, void *context)
 {
     const struct mg_request_info *request = mg_get_request_info(connection);
@@ -40,7 +80,7 @@ static int on_request(struct mg_connection *connection, void *context)
     if (!head && strcmp(request->request_method, "GET") != 0)
         reply.status = 405;
     else
-        http->answer(http->context, request->local_uri, &reply);
+        answer_on_own_stack(http, request->local_uri, &reply);
     (void)mg_printf(connection,
                     "HTTP/1.1 %d %s\r\nContent-Type: %s\r\nContent-Length: %zu\r\n"
                     "Cache-Control: no-store\r\nConnection: close\r\n\r\n",
