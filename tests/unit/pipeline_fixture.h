@@ -132,6 +132,8 @@ static inline void fixture_host_start(fixture_host *f, const fixture_plan *plan,
 static inline void fixture_host_stop(fixture_host *f)
 {
     tribus_store_rel(&f->stop, 1u);
+    for (uint32_t i = 0; i < TRIBUS_PLAN_MOST_HOSTS; i++)
+        tribus_doorbell_press(tribus_plan_host_bell(f->plan->pipe->plan, i));
     CHECK(pthread_join(f->thread, NULL) == 0);
 }
 
