@@ -57,12 +57,18 @@ void tribus_bus_close(tribus_bus *bus);
 /* Publish a message: msg is the header of one of wire.h's structs, made by
  * tribus_wire_init(); copied. In the copy that is sent, sequence and origin are filled in,
  * and stamp and engine where they are empty. Never blocks: a slow subscriber loses, not the
- * publisher. Priorities urgent, critical and flash_crash overtake the others.
- * Returns TRIBUS_OK, TRIBUS_BAD_ARG (not a valid message: the text names the field),
+ * publisher. Priorities urgent, critical and flash_crash overtake the others, and so does
+ * what is DURABLE: that is stored in a Redis stream by the agent, see tribus_consumer.
+ * Returns TRIBUS_OK, TRIBUS_FULL (durable only: 1024 messages wait to be stored, the server
+ * is away or slow; nothing was published), TRIBUS_BAD_ARG (not a valid message: the text names the field),
  * TRIBUS_REFUSED (this bus is switched off, or this handle only looks on); at the first
  * publish on a bus also what tribus_session_create_object() returns. */
 TRIBUS_MUST_CHECK tribus_status tribus_bus_publish(tribus_bus *bus,
                                                    const tribus_msg_header *msg);
+
+/* Wait until every durable message of this handle is stored. timeout_ns: negative for no
+ * limit. Returns TRIBUS_OK or TRIBUS_TIMEOUT. */
+TRIBUS_MUST_CHECK tribus_status tribus_bus_stored_wait(tribus_bus *bus, int64_t timeout_ns);
 
 /* What to receive. A zero filter receives everything on the buses that are on. */
 typedef struct tribus_bus_filter {
@@ -110,6 +116,48 @@ TRIBUS_MUST_CHECK tribus_status tribus_bus_receive_wait(tribus_subscription *sub
  * what tribus_wire_from_json() kept, borrowed until the next call on this subscription.
  * NULL when there were none. */
 const tribus_wire_extra *tribus_bus_extra(const tribus_subscription *sub);
+
+/* ======================== durable messages: at least once ========================
+ * What is published with the flag DURABLE (types order_request, position_change,
+ * margin_call, risk_limit_breach and system_failure have it of their own) goes to
+ * subscribers like any other message, and the agent stores it in the Redis stream that has
+ * the name of its channel. Consumers of one group share what is stored: each message is
+ * given to one of them, again and again until it is acknowledged, across crashes of
+ * anybody. Within the reach of MAXLEN (about a million messages a type). */
+
+typedef struct tribus_consumer tribus_consumer;
+
+typedef struct tribus_consumer_cfg {
+    const char *group;    /* who shares the work: "oms" */
+    const char *name;     /* of this consumer, stable across its restarts; NULL: that of the
+                             participant */
+    uint64_t types;       /* set of types, bit 1 << type; 0: all five of their own */
+    int from_start;       /* a new group begins with what is stored already */
+    int64_t take_over_ns; /* take messages that another consumer of the group was given this
+                             long ago and did not acknowledge; 0: never */
+    const char *user;     /* of the servers; NULL: "default" */
+    const char *password; /* NULL: none */
+} tribus_consumer_cfg;
+
+/* Join a group. bus: borrowed until close. cfg: copied. The servers are those the agent
+ * uses; they need not answer yet. out: owned by the caller.
+ * Returns TRIBUS_OK, TRIBUS_BAD_ARG or TRIBUS_NO_MEMORY. */
+TRIBUS_MUST_CHECK tribus_status tribus_consumer_open(tribus_bus *bus,
+                                                     const tribus_consumer_cfg *cfg,
+                                                     tribus_consumer **out);
+void tribus_consumer_close(tribus_consumer *consumer);
+
+/* Borrow the next message until the next call. The flag REDELIVERED says that it was handed
+ * out before, perhaps to a consumer that died. While a server is away this waits on.
+ * Returns TRIBUS_OK, TRIBUS_TIMEOUT or TRIBUS_REFUSED (the server will not let us). */
+TRIBUS_MUST_CHECK tribus_status tribus_consumer_next_wait(tribus_consumer *consumer,
+                                                          const tribus_msg_header **out,
+                                                          int64_t timeout_ns);
+
+/* The message last handed out is dealt with: it is never given to anyone again, unless the
+ * server is lost before it hears of it. Returns TRIBUS_OK, TRIBUS_EMPTY (nothing to
+ * acknowledge) or TRIBUS_PEER_LOST (the server is away: the message will come again). */
+TRIBUS_MUST_CHECK tribus_status tribus_consumer_ack(tribus_consumer *consumer);
 
 /* Counted by this handle since it was opened, for one bus. */
 typedef struct tribus_bus_stats {

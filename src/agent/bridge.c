@@ -6,6 +6,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "bus/bus.h"
+#include "bus/server.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -67,6 +68,18 @@ uint64_t tribus_bridge_types_of(uint32_t bus)
 
 /* ---- connections ---- */
 
+/* Say in the registry where the server is: from now on what is durable waits to be stored
+ * there. A server that was never reached leaves a platform without one undisturbed. */
+static tribus_status announce_server(tribus_bridge_side *side)
+{
+    const tribus_bridge_server *cfg = &side->bridge->cfg.servers[side->bus];
+    tribus_server server = {.port = cfg->port};
+
+    (void)snprintf(server.host, sizeof(server.host), "%s",
+                   cfg->host != NULL ? cfg->host : "127.0.0.1");
+    return tribus_server_announce(side->session, side->bus, &server, &side->server);
+}
+
 tribus_status tribus_bridge_side_connect(tribus_bridge_side *side)
 {
     tribus_bridge *b = side->bridge;
@@ -89,7 +102,12 @@ tribus_status tribus_bridge_side_connect(tribus_bridge_side *side)
     }
     tribus_redis_backoff_reset(&side->backoff);
     side->attempts = 0;
-    if (tribus_add_ar(&c->up, 1u) == 1u && tribus_swap_ar(&c->warned, 0u) != 0)
+    if (side->job == TRIBUS_BRIDGE_STORE && side->server.number == 0 &&
+        announce_server(side) != TRIBUS_OK)
+        tribus_log(TRIBUS_LOG_WARN, "%s bus: %s", tribus_wire_bus_title(side->bus),
+                   tribus_error_text());
+    if (tribus_add_ar(&c->up, 1u) == TRIBUS_BRIDGE_JOBS - 1u &&
+        tribus_swap_ar(&c->warned, 0u) != 0)
         tribus_log(TRIBUS_LOG_INFO, "%s bus: joined with redis at %s again",
                    tribus_wire_bus_title(side->bus), tribus_redis_name(side->redis));
     return TRIBUS_OK;
@@ -105,7 +123,7 @@ void tribus_bridge_side_disconnect(tribus_bridge_side *side)
         tribus_redis_close(side->redis);
         side->redis = NULL;
     }
-    if (!side->out)
+    if (side->job == TRIBUS_BRIDGE_IN)
         tribus_store_rlx(&c->confirmed, 0u); /* a hint: corrected at the next look */
     (void)tribus_add_rlx(&c->outages, 1u);   /* counter, read by people */
     /* A server that starts with us may take a moment. */
@@ -158,10 +176,18 @@ static void copy_cfg(tribus_bridge *b, const tribus_bridge_cfg *cfg)
     }
 }
 
-static tribus_status start_side(tribus_bridge *b, uint32_t bus, bool out,
+/* What each job is called in the registry, and what runs it. */
+static const struct {
+    const char *name;
+    void *(*run)(void *side);
+} jobs[TRIBUS_BRIDGE_JOBS] = {[TRIBUS_BRIDGE_IN] = {"in", tribus_bridge_in_run},
+                              [TRIBUS_BRIDGE_OUT] = {"out", tribus_bridge_out_run},
+                              [TRIBUS_BRIDGE_STORE] = {"store", tribus_bridge_store_run}};
+
+static tribus_status start_side(tribus_bridge *b, uint32_t bus, tribus_bridge_job job,
                                 const char *socket_path)
 {
-    tribus_bridge_side *side = &b->sides[bus][out ? 1 : 0];
+    tribus_bridge_side *side = &b->sides[bus][job];
     char name[TRIBUS_NAME_BYTES];
     char short_name[24];
     const tribus_session_cfg session_cfg = {
@@ -172,21 +198,19 @@ static tribus_status start_side(tribus_bridge *b, uint32_t bus, bool out,
     int fault;
 
     tribus_bus_short_name(bus, short_name, sizeof(short_name));
-    (void)snprintf(name, sizeof(name), "bridge-%s-%s", short_name, out ? "out" : "in");
+    (void)snprintf(name, sizeof(name), "bridge-%s-%s", short_name, jobs[job].name);
     side->bridge = b;
     side->bus = bus;
-    side->out = out;
+    side->job = job;
     st = tribus_session_open(&session_cfg, &side->session);
-    if (st != TRIBUS_OK)
-        return st;
-    st = tribus_bus_open(side->session, &bus_cfg, &side->handle);
+    if (st == TRIBUS_OK)
+        st = tribus_bus_open(side->session, &bus_cfg, &side->handle);
     if (st != TRIBUS_OK)
         return st;
     side->handle->quiet = true;
-    if (!out)
+    if (job == TRIBUS_BRIDGE_IN)
         side->handle->cell_bytes = IN_BYTES;
-    fault = pthread_create(&side->thread, NULL,
-                           out ? tribus_bridge_out_run : tribus_bridge_in_run, side);
+    fault = pthread_create(&side->thread, NULL, jobs[job].run, side);
     if (fault != 0)
         return tribus_error_set(TRIBUS_SYSTEM, "thread: %s", strerror(fault));
     side->running = true;
@@ -212,11 +236,10 @@ tribus_status tribus_bridge_start(const tribus_bridge_cfg *cfg, tribus_bridge **
     (void)sigfillset(&all); /* signals are the process's own business */
     (void)pthread_sigmask(SIG_SETMASK, &all, &before);
     for (uint32_t bus = 0; bus < TRIBUS_BUSES && st == TRIBUS_OK; bus++) {
-        if (b->cfg.servers[bus].off)
-            continue;
-        st = start_side(b, bus, false, cfg->socket_path);
-        if (st == TRIBUS_OK)
-            st = start_side(b, bus, true, cfg->socket_path);
+        for (uint32_t job = 0; job < TRIBUS_BRIDGE_JOBS && st == TRIBUS_OK; job++) {
+            if (!b->cfg.servers[bus].off)
+                st = start_side(b, bus, (tribus_bridge_job)job, cfg->socket_path);
+        }
     }
     (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
     if (st != TRIBUS_OK) {
@@ -238,8 +261,8 @@ void tribus_bridge_stop(tribus_bridge *b)
     if (b->stop_fd >= 0 && write(b->stop_fd, &one, sizeof(one)) < 0)
         tribus_log(TRIBUS_LOG_WARN, "stop bridge: wake: %s", strerror(errno));
     for (uint32_t bus = 0; bus < TRIBUS_BUSES; bus++) {
-        for (uint32_t out = 0; out < 2; out++) {
-            tribus_bridge_side *side = &b->sides[bus][out];
+        for (uint32_t job = 0; job < TRIBUS_BRIDGE_JOBS; job++) {
+            tribus_bridge_side *side = &b->sides[bus][job];
 
             if (side->running)
                 (void)pthread_join(side->thread, NULL);
@@ -263,7 +286,7 @@ tribus_status tribus_bridge_get_stats(const tribus_bridge *b, uint32_t bus,
         return tribus_error_set(TRIBUS_BAD_ARG, "%u is no bus", bus);
     c = &b->counters[bus]; /* all of them counters and hints, read by people */
     *out = (tribus_bridge_stats){
-        .connected = tribus_load_rlx(&c->up) == 2,
+        .connected = tribus_load_rlx(&c->up) == TRIBUS_BRIDGE_JOBS,
         .listening = tribus_load_rlx(&c->listening),
         .wanted = tribus_load_rlx(&c->confirmed),
         .sent = tribus_load_rlx(&c->sent),
@@ -275,6 +298,8 @@ tribus_status tribus_bridge_get_stats(const tribus_bridge *b, uint32_t bus,
         .unknown = tribus_load_rlx(&c->unknown),
         .cut = tribus_load_rlx(&c->cut),
         .outages = tribus_load_rlx(&c->outages),
+        .stored = tribus_load_rlx(&c->stored),
+        .store_lost = tribus_load_rlx(&c->store_lost),
     };
     return TRIBUS_OK;
 }

@@ -10,10 +10,12 @@
  *
  * From the wire comes what local processes subscribe to (bus/want.h), and nothing else.
  *
+ * Durable messages are stored in Redis streams, see tribus_consumer in bus.h.
+ *
  * No loops: what came from the wire is never sent there again (FROM_WIRE), and what we sent
  * is not taken back (its origin is remembered).
  *
- * Threads     Two for each bus, each with a session of its own; start and stop from one.
+ * Threads     Three for each bus, each with a session of its own; start and stop from one.
  * Trust       Text from the wire is parsed and checked; what is wrong is dropped, counted,
  *             and reported in at most one line a second.
  * Cost        A server that is away costs one warning; it is tried again after 50 ms to 2 s.
@@ -53,7 +55,7 @@ void tribus_bridge_stop(tribus_bridge *bridge);
 
 /* Counted since the start, for one bus. */
 typedef struct tribus_bridge_stats {
-    uint32_t connected; /* both connections are up */
+    uint32_t connected; /* every connection is up */
     uint32_t reserved;
     uint64_t listening;  /* set of types somebody on the wire listens to */
     uint64_t wanted;     /* set of types fetched from the wire */
@@ -66,6 +68,8 @@ typedef struct tribus_bridge_stats {
     uint64_t unknown;   /* of an unknown type; dropped */
     uint64_t cut;       /* taken, without their unknown members, which were too long */
     uint64_t outages;   /* connections lost or refused */
+    uint64_t stored;    /* durable messages sent to their streams */
+    uint64_t store_lost; /* durable messages overwritten before they were stored */
 } tribus_bridge_stats;
 
 /* Returns TRIBUS_OK or TRIBUS_BAD_ARG (no such bus). Any thread. */

@@ -1,7 +1,8 @@
-/* bridge_side.h -- what the two directions of the bridge share. See bridge.h.
+/* bridge_side.h -- what the jobs of the bridge share. See bridge.h.
  *
  * bridge.c      start, stop, statistics, origins
  * bridge_out.c  fabric -> wire          bridge_in.c  wire -> fabric
+ * bridge_store.c  durable messages -> Redis streams
  */
 #ifndef TRIBUS_AGENT_BRIDGE_SIDE_H
 #define TRIBUS_AGENT_BRIDGE_SIDE_H
@@ -25,20 +26,31 @@ typedef struct tribus_bridge_counters {
     _Atomic(uint64_t) unknown;
     _Atomic(uint64_t) cut;
     _Atomic(uint64_t) outages;
-    _Atomic(uint32_t) up; /* connections that are up, 0..2 */
+    _Atomic(uint64_t) stored;
+    _Atomic(uint64_t) store_lost;
+    _Atomic(uint32_t) up; /* connections that are up, 0 to TRIBUS_BRIDGE_JOBS */
     _Atomic(uint32_t) warned;
 } tribus_bridge_counters;
 
-/* One direction of one bus: a thread. */
+typedef enum tribus_bridge_job {
+    TRIBUS_BRIDGE_IN = 0,   /* wire -> fabric */
+    TRIBUS_BRIDGE_OUT = 1,  /* fabric -> wire */
+    TRIBUS_BRIDGE_STORE = 2 /* durable messages -> streams */
+} tribus_bridge_job;
+
+#define TRIBUS_BRIDGE_JOBS 3u
+
+/* One job for one bus: a thread. */
 typedef struct tribus_bridge_side {
     tribus_bridge *bridge;
     uint32_t bus;
-    bool out;
+    tribus_bridge_job job;
     bool running;
     pthread_t thread;
     tribus_session *session;
     tribus_bus *handle;
-    tribus_redis *redis; /* NULL: not connected */
+    tribus_redis *redis;  /* NULL: not connected */
+    tribus_object server; /* the store's: says where the server is */
     tribus_redis_backoff backoff;
     uint32_t attempts; /* to connect, in a row, that failed */
 } tribus_bridge_side;
@@ -46,7 +58,7 @@ typedef struct tribus_bridge_side {
 struct tribus_bridge {
     tribus_bridge_cfg cfg;
     char texts[5][128]; /* our copies of what cfg points to */
-    tribus_bridge_side sides[TRIBUS_BUSES][2];
+    tribus_bridge_side sides[TRIBUS_BUSES][TRIBUS_BRIDGE_JOBS];
     tribus_bridge_counters counters[TRIBUS_BUSES];
     int stop_fd; /* an eventfd that becomes and stays readable */
     _Atomic(int) stopping;
@@ -55,6 +67,7 @@ struct tribus_bridge {
 
 void *tribus_bridge_out_run(void *side);
 void *tribus_bridge_in_run(void *side);
+void *tribus_bridge_store_run(void *side);
 
 /* Connect when it is time to. Returns TRIBUS_OK (connected), TRIBUS_EMPTY (not yet). */
 TRIBUS_MUST_CHECK tribus_status tribus_bridge_side_connect(tribus_bridge_side *side);

@@ -1,9 +1,11 @@
 /* bus.c -- one handle for the three buses, and the publishing side. See bus.h. */
 #include "bus/bus.h"
 
+#include "base/atomic.h"
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/os.h"
+#include "bus/server.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,8 +13,10 @@
 #include <time.h>
 #include <unistd.h>
 
-#define LINGER_NS 100000000LL
+#define LINGER_NS     100000000LL
+#define DURABLE_CELLS 1024u
 
+static const char *const lane_names[TRIBUS_BUS_LANES] = {"bus", "urgent", "durable"};
 static const uint32_t default_cells[TRIBUS_BUSES] = {16384, 2048, 2048};
 
 void tribus_bus_short_name(uint32_t bus, char *buf, size_t n)
@@ -27,12 +31,11 @@ void tribus_bus_short_name(uint32_t bus, char *buf, size_t n)
 
 bool tribus_bus_topic_parse(const char *name, uint32_t *bus, uint32_t *lane)
 {
-    static const char *const prefix[2] = {"bus/", "urgent/"};
+    for (uint32_t l = 0; l < TRIBUS_BUS_LANES; l++) {
+        const size_t n = strlen(lane_names[l]);
+        const char *rest = name + n + 1;
 
-    for (uint32_t l = 0; l < 2; l++) {
-        const char *rest = name + strlen(prefix[l]);
-
-        if (strncmp(name, prefix[l], strlen(prefix[l])) != 0)
+        if (strncmp(name, lane_names[l], n) != 0 || name[n] != '/')
             continue;
         for (uint32_t b = 0; b < TRIBUS_BUSES; b++) {
             char text[24];
@@ -147,7 +150,7 @@ static void linger(tribus_bus *bus)
     while (!all && tribus_deadline_left_ns(deadline) > 0) {
         all = true;
         for (uint32_t b = 0; b < TRIBUS_BUSES; b++) {
-            for (uint32_t lane = 0; lane < 2; lane++) {
+            for (uint32_t lane = 0; lane < TRIBUS_BUS_LANES; lane++) {
                 if (bus->lanes[b][lane].topic != NULL)
                     all = all && tribus_want_reader_all_looked(
                                      wants, types_of_bus(b), bus->lanes[b][lane].revision);
@@ -173,7 +176,7 @@ void tribus_bus_close(tribus_bus *bus)
     if (published)
         linger(bus);
     for (uint32_t b = 0; b < TRIBUS_BUSES; b++) {
-        for (uint32_t lane = 0; lane < 2; lane++) {
+        for (uint32_t lane = 0; lane < TRIBUS_BUS_LANES; lane++) {
             if (bus->lanes[b][lane].topic == NULL)
                 continue;
             tribus_topic_close(bus->lanes[b][lane].topic);
@@ -188,7 +191,9 @@ void tribus_bus_close(tribus_bus *bus)
 
 static tribus_status open_lane(tribus_bus *bus, uint32_t b, uint32_t lane)
 {
-    const size_t bytes = tribus_topic_bytes(bus->cells[b], bus->cell_bytes);
+    const uint32_t cells = lane == TRIBUS_BUS_DURABLE ? DURABLE_CELLS : bus->cells[b];
+    const size_t front = lane == TRIBUS_BUS_DURABLE ? TRIBUS_BUS_STORE_BYTES : 0;
+    const size_t bytes = tribus_topic_bytes(cells, bus->cell_bytes);
     tribus_bus_lane *l = &bus->lanes[b][lane];
     char bus_name[24];
     char name[TRIBUS_NAME_BYTES];
@@ -198,18 +203,28 @@ static tribus_status open_lane(tribus_bus *bus, uint32_t b, uint32_t lane)
     int n;
 
     tribus_bus_short_name(b, bus_name, sizeof(bus_name));
-    n = snprintf(name, sizeof(name), "%s/%s/%s", lane != 0 ? "urgent" : "bus", bus_name,
+    n = snprintf(name, sizeof(name), "%s/%s/%s", lane_names[lane], bus_name,
                  bus->participant);
     if (n < 0 || (size_t)n >= sizeof(name)) /* our number is as good a name, and short */
-        (void)snprintf(name, sizeof(name), "%s/%s/%u", lane != 0 ? "urgent" : "bus",
-                       bus_name, tribus_session_participant(bus->session));
-    st = tribus_session_create_object(bus->session, name, TRIBUS_OBJECT_TOPIC, bytes, 0,
-                                      &l->object, &mem);
+        (void)snprintf(name, sizeof(name), "%s/%s/%u", lane_names[lane], bus_name,
+                       tribus_session_participant(bus->session));
+    st = tribus_session_create_object(bus->session, name, TRIBUS_OBJECT_TOPIC,
+                                      front + bytes, 0, &l->object, &mem);
     if (st != TRIBUS_OK) {
         tribus_error_add("publish on %s", tribus_wire_bus_title(b));
         return st;
     }
-    st = tribus_topic_create(mem, bytes, bus->cells[b], bus->cell_bytes);
+    if (front != 0) {
+        tribus_server server;
+
+        l->store = mem;
+        /* Where there is a server, wait for it from the first message on. */
+        if (tribus_server_find(bus->session, b, &server) == TRIBUS_OK)
+            tribus_store_rlx(&l->store->claimed, 1u);
+        tribus_error_clear();
+    }
+    mem = (unsigned char *)mem + front;
+    st = tribus_topic_create(mem, bytes, cells, bus->cell_bytes);
     if (st == TRIBUS_OK)
         st = tribus_topic_open(mem, bytes, TRIBUS_WRITER, 0, &l->topic);
     if (st != TRIBUS_OK) {
@@ -223,11 +238,10 @@ static tribus_status open_lane(tribus_bus *bus, uint32_t b, uint32_t lane)
     return st;
 }
 
-/* The topic a message goes to; opens it when this is the first one there. */
-static tribus_status lane_of(tribus_bus *bus, const tribus_msg_header *msg,
-                             tribus_topic **out)
+/* The lane a message goes to; opens it when this is the first one there. */
+static tribus_status lane_of(tribus_bus *bus, const tribus_msg_header *msg, uint32_t lane,
+                             tribus_bus_lane **out)
 {
-    const uint32_t lane = msg->priority >= TRIBUS_PRIORITY_URGENT;
     const uint32_t b = msg->bus;
 
     if (bus->lanes[b][lane].topic == NULL) {
@@ -243,8 +257,17 @@ static tribus_status lane_of(tribus_bus *bus, const tribus_msg_header *msg,
         if (st != TRIBUS_OK)
             return st;
     }
-    *out = bus->lanes[b][lane].topic;
+    *out = &bus->lanes[b][lane];
     return TRIBUS_OK;
+}
+
+/* Would the next message replace one that is not stored yet? */
+static bool is_full(const tribus_bus_lane *lane)
+{
+    /* Counters: what they count lies in the topic and in Redis. */
+    return tribus_load_rlx(&lane->store->claimed) != 0 &&
+           tribus_topic_published(lane->topic) - tribus_load_rlx(&lane->store->stored) >=
+               DURABLE_CELLS;
 }
 
 static tribus_status check(const tribus_msg_header *msg)
@@ -263,16 +286,21 @@ static tribus_status check(const tribus_msg_header *msg)
 
 tribus_status tribus_bus_publish(tribus_bus *bus, const tribus_msg_header *msg)
 {
-    tribus_topic *topic;
+    const uint32_t lane = (msg->flags & TRIBUS_MSG_DURABLE) != 0    ? TRIBUS_BUS_DURABLE
+                          : msg->priority >= TRIBUS_PRIORITY_URGENT ? TRIBUS_BUS_URGENT
+                                                                    : TRIBUS_BUS_NORMAL;
+    tribus_bus_lane *l;
     tribus_msg_header *cell;
     tribus_status st = check(msg);
 
     if (st != TRIBUS_OK)
         return st;
-    st = lane_of(bus, msg, &topic);
+    st = lane_of(bus, msg, lane, &l);
     if (st != TRIBUS_OK)
         return st;
-    cell = tribus_topic_claim(topic);
+    if (l->store != NULL && is_full(l))
+        return TRIBUS_FULL;
+    cell = tribus_topic_claim(l->topic);
     memcpy(cell, msg, sizeof(*msg) + msg->body_bytes);
     cell->flags = (uint16_t)(cell->flags & ~TRIBUS_MSG_FROM_WIRE);
     cell->sequence = ++bus->sequence[msg->bus];
@@ -283,7 +311,7 @@ tribus_status tribus_bus_publish(tribus_bus *bus, const tribus_msg_header *msg)
         memcpy(cell->engine_type, bus->engine_type, sizeof(cell->engine_type));
     if (cell->engine_instance[0] == '\0')
         memcpy(cell->engine_instance, bus->engine_instance, sizeof(cell->engine_instance));
-    tribus_topic_commit(topic, (uint32_t)sizeof(*msg) + msg->body_bytes);
+    tribus_topic_commit(l->topic, (uint32_t)sizeof(*msg) + msg->body_bytes);
     bus->stats[msg->bus].published++;
     return TRIBUS_OK;
 }
@@ -291,22 +319,24 @@ tribus_status tribus_bus_publish(tribus_bus *bus, const tribus_msg_header *msg)
 tribus_status tribus_bus_forward(tribus_bus *bus, const tribus_msg_header *msg,
                                  const tribus_wire_extra *extra, bool *cut)
 {
-    tribus_topic *topic;
+    const uint32_t lane =
+        msg->priority >= TRIBUS_PRIORITY_URGENT ? TRIBUS_BUS_URGENT : TRIBUS_BUS_NORMAL;
+    tribus_bus_lane *l;
     unsigned char *cell;
     uint32_t bytes = (uint32_t)sizeof(*msg) + msg->body_bytes;
     tribus_status st = check(msg);
 
     if (st != TRIBUS_OK)
         return st;
-    st = lane_of(bus, msg, &topic);
+    st = lane_of(bus, msg, lane, &l);
     if (st != TRIBUS_OK)
         return st;
-    cell = tribus_topic_claim(topic);
+    cell = tribus_topic_claim(l->topic);
     memcpy(cell, msg, bytes);
     if (cut != NULL)
         *cut = false;
     if (extra != NULL && extra->envelope_bytes + extra->data_bytes > 0) {
-        const size_t room = tribus_topic_payload_bytes(topic) - bytes;
+        const size_t room = tribus_topic_payload_bytes(l->topic) - bytes;
 
         if (extra->envelope_bytes < room && extra->data_bytes + 2 <= room &&
             extra->envelope_bytes + extra->data_bytes + 2 <= room) {
@@ -320,7 +350,7 @@ tribus_status tribus_bus_forward(tribus_bus *bus, const tribus_msg_header *msg,
             *cut = true;
         }
     }
-    tribus_topic_commit(topic, bytes);
+    tribus_topic_commit(l->topic, bytes);
     bus->stats[msg->bus].published++;
     return TRIBUS_OK;
 }
@@ -331,5 +361,30 @@ tribus_status tribus_bus_get_stats(const tribus_bus *bus, uint32_t bus_number,
     if (bus_number >= TRIBUS_BUSES)
         return tribus_error_set(TRIBUS_BAD_ARG, "%u is no bus", bus_number);
     *out = bus->stats[bus_number];
+    return TRIBUS_OK;
+}
+
+static bool all_stored(const tribus_bus *bus)
+{
+    for (uint32_t b = 0; b < TRIBUS_BUSES; b++) {
+        const tribus_bus_lane *l = &bus->lanes[b][TRIBUS_BUS_DURABLE];
+
+        if (l->topic != NULL && tribus_load_rlx(&l->store->stored) <
+                                    tribus_topic_published(l->topic)) /* as in is_full() */
+            return false;
+    }
+    return true;
+}
+
+tribus_status tribus_bus_stored_wait(tribus_bus *bus, int64_t timeout_ns)
+{
+    const int64_t deadline = tribus_deadline_ns(timeout_ns);
+    const struct timespec step = {.tv_nsec = 200000};
+
+    while (!all_stored(bus)) {
+        if (tribus_deadline_left_ns(deadline) == 0)
+            return TRIBUS_TIMEOUT;
+        (void)nanosleep(&step, NULL);
+    }
     return TRIBUS_OK;
 }

@@ -3,7 +3,10 @@
  * Objects of the registry that belong to the bus
  *   bus/<bus>/<participant>      a topic: what it publishes there
  *   urgent/<bus>/<participant>   a topic: the same for priorities that overtake
+ *   durable/<bus>/<participant>  the same for what must not be lost: 64 bytes that say how
+ *                                far the agent has stored it in a Redis stream, and a topic
  *   want/<number>                what it subscribes to, see want.h
+ *   wire/<bus>                   where the bus's server is, see server.h
  * with <bus> one of marketdata, engine_logic, neural_gpu.
  *
  * A cell holds a message as wire.h lays it out, then, for messages from the wire that had
@@ -15,6 +18,7 @@
 #include "bus/want.h"
 #include "tribus/bus.h"
 
+#include <stdatomic.h>
 #include <stdbool.h>
 
 /* Room for any message; 8 bytes of a cell are its sequence word. */
@@ -22,8 +26,25 @@
 /* The bridge's cells, for messages with a tail, and the largest that a reader accepts. */
 #define TRIBUS_BUS_WIDE_CELL_BYTES 4096u
 
+#define TRIBUS_BUS_NORMAL  0u
+#define TRIBUS_BUS_URGENT  1u
+#define TRIBUS_BUS_DURABLE 2u
+#define TRIBUS_BUS_LANES   3u
+
+#define TRIBUS_BUS_STORE_BYTES 64u /* in front of the topic of a durable lane */
+
+/* Written by the agent, but for the first `claimed`. */
+typedef struct tribus_bus_store_shm {
+    _Atomic(uint64_t) claimed; /* nonzero: somebody stores what is published here */
+    _Atomic(uint64_t) stored;  /* messages that are safe */
+    uint64_t reserved[6];
+} tribus_bus_store_shm;
+
+_Static_assert(sizeof(tribus_bus_store_shm) == TRIBUS_BUS_STORE_BYTES, "one cache line");
+
 /* A topic we write. */
 typedef struct tribus_bus_lane {
+    tribus_bus_store_shm *store; /* NULL where nothing is stored */
     tribus_topic *topic;
     tribus_object object;
     uint64_t revision; /* of the registry, with the topic in it */
@@ -40,7 +61,7 @@ struct tribus_bus {
     char participant[TRIBUS_NAME_BYTES];
     char engine_type[24];
     char engine_instance[32];
-    tribus_bus_lane lanes[TRIBUS_BUSES][2]; /* [1] overtakes */
+    tribus_bus_lane lanes[TRIBUS_BUSES][TRIBUS_BUS_LANES];
     uint64_t sequence[TRIBUS_BUSES];
     tribus_bus_stats stats[TRIBUS_BUSES];
     tribus_want *want;                  /* NULL until the first subscription */

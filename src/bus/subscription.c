@@ -48,10 +48,10 @@ struct tribus_subscription {
     bool unfinished; /* a topic appeared and is not laid out yet */
     bool ended;      /* a topic left the registry; it is read to its end */
     bool unread;     /* a look stopped early: there may be more */
-    source *sources; /* those of lane 1 first */
+    source *sources; /* those that overtake first */
     uint32_t count;
     uint32_t room;
-    uint32_t urgent; /* how many of lane 1 */
+    uint32_t urgent; /* how many of those */
     uint32_t at;     /* whose turn it is */
     uint32_t turn;   /* messages taken in this turn */
     uint64_t lost;   /* not reported yet */
@@ -214,6 +214,7 @@ void tribus_bus_retarget(tribus_subscription *s, uint64_t types)
 static tribus_status join(tribus_subscription *s, source *src)
 {
     tribus_bus *bus = s->bus;
+    const size_t front = src->lane == TRIBUS_BUS_DURABLE ? TRIBUS_BUS_STORE_BYTES : 0;
     tribus_object object;
     tribus_topic *topic = NULL;
     void *mem = NULL;
@@ -227,8 +228,10 @@ static tribus_status join(tribus_subscription *s, source *src)
         return TRIBUS_NOT_FOUND; /* the name is another's by now: the next look finds it */
     }
     src->mapped = true;
-    st = tribus_topic_open(mem, (size_t)object.bytes, TRIBUS_READER, bus->observe ? 1 : 0,
-                           &topic);
+    if (object.bytes <= front)
+        return TRIBUS_CORRUPT;
+    st = tribus_topic_open((unsigned char *)mem + front, (size_t)object.bytes - front,
+                           TRIBUS_READER, bus->observe ? 1 : 0, &topic);
     if (st != TRIBUS_OK)
         return TRIBUS_EMPTY;
     if (tribus_topic_payload_bytes(topic) > TRIBUS_BUS_WIDE_CELL_BYTES) {

@@ -1,0 +1,199 @@
+/* bus_fixture.h -- an agent, a redis-server and a bridge inside a test of the buses. */
+#ifndef TRIBUS_TESTS_BUS_FIXTURE_H
+#define TRIBUS_TESTS_BUS_FIXTURE_H
+
+#include "agent/bridge.h"
+#include "base/clock.h"
+#include "base/os.h"
+#include "bus/redis.h"
+#include "check.h"
+#include "tribus/agent.h"
+
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <pthread.h>
+#include <signal.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define SECOND  1000000000LL
+#define PATIENT (20 * SECOND)
+
+static tribus_agent *agent;
+static char folder[64];
+static char socket_path[96];
+static uint16_t port;
+static pid_t server;
+static bool server_keeps; /* what is stored, across a kill */
+static pthread_mutex_t log_lock = PTHREAD_MUTEX_INITIALIZER;
+static int log_lines;
+static char log_text[1024];
+
+static inline void take_log(void *context, tribus_log_level level, const char *text)
+{
+    (void)context;
+    if (level >= TRIBUS_LOG_WARN) {
+        CHECK(pthread_mutex_lock(&log_lock) == 0);
+        log_lines++;
+        (void)snprintf(log_text, sizeof(log_text), "%s", text);
+        CHECK(pthread_mutex_unlock(&log_lock) == 0);
+    }
+}
+
+/* Lines logged so far; *text (of 1024, NULL allowed): the last one. */
+static inline int logged(char *text)
+{
+    int lines;
+
+    CHECK(pthread_mutex_lock(&log_lock) == 0);
+    lines = log_lines;
+    if (text != NULL)
+        memcpy(text, log_text, sizeof(log_text));
+    CHECK(pthread_mutex_unlock(&log_lock) == 0);
+    return lines;
+}
+
+static inline uint16_t free_port(void)
+{
+    struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(0x7f000001)};
+    socklen_t n = sizeof(a);
+    const int fd = socket(AF_INET, SOCK_STREAM, 0);
+
+    CHECK(fd >= 0 && bind(fd, (struct sockaddr *)&a, n) == 0);
+    CHECK(getsockname(fd, (struct sockaddr *)&a, &n) == 0);
+    CHECK(close(fd) == 0);
+    return ntohs(a.sin_port);
+}
+
+static inline tribus_redis *connect_redis(void)
+{
+    const tribus_redis_cfg cfg = {.port = port};
+    const int64_t deadline = tribus_deadline_ns(PATIENT);
+    tribus_redis *r = NULL;
+
+    while (tribus_redis_open(&cfg, &r) != TRIBUS_OK) {
+        CHECK(tribus_deadline_left_ns(deadline) > 0);
+        (void)usleep(2000);
+    }
+    return r;
+}
+
+static inline void start_server(void)
+{
+    char text[16];
+
+    (void)snprintf(text, sizeof(text), "%u", port);
+    server = fork();
+    CHECK(server >= 0);
+    if (server == 0) {
+        const int null = open("/dev/null", O_RDWR);
+
+        tribus_os_die_with_parent(SIGKILL);
+        (void)dup2(null, 1);
+        (void)dup2(null, 2);
+        (void)execlp("redis-server", "redis-server", "--port", text, "--save", "",
+                     "--appendonly", server_keeps ? "yes" : "no", "--appendfsync", "always",
+                     "--dir", folder, "--bind", "127.0.0.1", (char *)NULL);
+        _exit(127);
+    }
+    tribus_redis_close(connect_redis());
+}
+
+static inline void stop_server(void)
+{
+    int status;
+
+    CHECK(kill(server, SIGKILL) == 0);
+    CHECK(waitpid(server, &status, 0) == server);
+}
+
+static inline tribus_bridge *start_bridge(void)
+{
+    const tribus_bridge_cfg cfg = {
+        .socket_path = socket_path,
+        .servers = {{.off = true}, {.port = port}, {.off = true}},
+        .look_ns = 10000000,
+    };
+    tribus_bridge *bridge = NULL;
+
+    CHECK(tribus_bridge_start(&cfg, &bridge) == TRIBUS_OK);
+    return bridge;
+}
+
+static inline tribus_bridge_stats stats_of(tribus_bridge *bridge)
+{
+    tribus_bridge_stats s;
+
+    CHECK(tribus_bridge_get_stats(bridge, TRIBUS_BUS_ENGINE_LOGIC, &s) == TRIBUS_OK);
+    return s;
+}
+
+/* Wait until a condition over the bridge's statistics `s` holds. */
+#define WAIT_FOR(bridge, cond)                                                             \
+    do {                                                                                   \
+        const int64_t until_ = tribus_deadline_ns(PATIENT);                                \
+        for (;;) {                                                                         \
+            const tribus_bridge_stats s = stats_of(bridge);                                \
+            if (cond)                                                                      \
+                break;                                                                     \
+            CHECK(tribus_deadline_left_ns(until_) > 0);                                    \
+            (void)usleep(2000);                                                            \
+        }                                                                                  \
+    } while (0)
+
+typedef struct end {
+    tribus_session *session;
+    tribus_bus *bus;
+} end;
+
+static inline end open_end(const char *name)
+{
+    const tribus_session_cfg cfg = {
+        .socket_path = socket_path, .name = name, .role = "engine"};
+    end e = {0};
+
+    CHECK(tribus_session_open(&cfg, &e.session) == TRIBUS_OK);
+    CHECK(tribus_bus_open(e.session, NULL, &e.bus) == TRIBUS_OK);
+    return e;
+}
+
+static inline void close_end(end *e)
+{
+    tribus_bus_close(e->bus);
+    tribus_session_close(e->session);
+}
+
+/* keeps: the server keeps what is stored when it is killed. */
+static inline void start_platform(bool keeps)
+{
+    const tribus_agent_cfg cfg = {.socket_path = socket_path,
+                                  .memory_limit_bytes = 512u << 20};
+
+    if (system("command -v redis-server >/dev/null 2>&1") != 0)
+        SKIP("no redis-server");
+    tribus_log_set(take_log, NULL, TRIBUS_LOG_WARN);
+    (void)snprintf(folder, sizeof(folder), "/tmp/tribus-test-XXXXXX");
+    CHECK(mkdtemp(folder) != NULL);
+    (void)snprintf(socket_path, sizeof(socket_path), "%s/agent.sock", folder);
+    port = free_port();
+    server_keeps = keeps;
+    start_server();
+    CHECK(tribus_agent_start(&cfg, &agent) == TRIBUS_OK);
+}
+
+static inline void stop_platform(void)
+{
+    char command[128];
+
+    tribus_agent_stop(agent);
+    stop_server();
+    (void)snprintf(command, sizeof(command), "rm -rf %s/appendonlydir", folder);
+    CHECK(system(command) == 0);
+    CHECK(rmdir(folder) == 0);
+}
+
+static const tribus_wait_cfg patient = {.timeout_ns = PATIENT};
+
+#endif

@@ -1,0 +1,216 @@
+/* test_consumer.c -- durable messages through a real redis-server. labels: bus
+ * timeout: 240 */
+#include "bus_fixture.h"
+
+static tribus_status publish_order(end *e, uint64_t quantity)
+{
+    tribus_msg_order_request m;
+
+    CHECK(tribus_wire_init(&m, sizeof(m), TRIBUS_MSG_ORDER_REQUEST) == TRIBUS_OK);
+    CHECK(tribus_wire_text_set(m.order, sizeof(m.order), "o-1"));
+    CHECK(tribus_wire_text_set(m.symbol, sizeof(m.symbol), "ABC"));
+    m.side = TRIBUS_SIDE_BUY;
+    m.qty_e9 = (int64_t)quantity;
+    return tribus_bus_publish(e->bus, &m.header);
+}
+
+static void publish_orders(end *e, uint64_t first, uint64_t last)
+{
+    const int64_t deadline = tribus_deadline_ns(PATIENT);
+
+    for (uint64_t i = first; i <= last; i++) {
+        tribus_status st;
+
+        while ((st = publish_order(e, i)) == TRIBUS_FULL) {
+            CHECK(tribus_deadline_left_ns(deadline) > 0);
+            (void)usleep(500);
+        }
+        CHECK(st == TRIBUS_OK);
+    }
+}
+
+static tribus_consumer *consume(end *e, const char *group, const char *name)
+{
+    const tribus_consumer_cfg cfg = {.group = group, .name = name};
+    tribus_consumer *c = NULL;
+    const tribus_msg_header *m = NULL;
+
+    CHECK(tribus_consumer_open(e->bus, &cfg, &c) == TRIBUS_OK);
+    /* The group is made by the first call. */
+    CHECK(tribus_consumer_next_wait(c, &m, 0) == TRIBUS_TIMEOUT);
+    return c;
+}
+
+static uint64_t next_order(tribus_consumer *c, bool *redelivered)
+{
+    const tribus_msg_header *m = NULL;
+
+    CHECK(tribus_consumer_next_wait(c, &m, PATIENT) == TRIBUS_OK);
+    CHECK(m->type == TRIBUS_MSG_ORDER_REQUEST && (m->flags & TRIBUS_MSG_DURABLE) != 0);
+    if (redelivered != NULL)
+        *redelivered = (m->flags & TRIBUS_MSG_REDELIVERED) != 0;
+    return (uint64_t)((const tribus_msg_order_request *)m)->qty_e9;
+}
+
+static void consumers_get_each_message_once_when_nothing_breaks(void)
+{
+    tribus_bridge *bridge = start_bridge();
+    end a = open_end("a"), b = open_end("b");
+    tribus_consumer *c;
+    tribus_subscription *sub = NULL;
+    const tribus_msg_header *m = NULL;
+    bool again = true;
+
+    WAIT_FOR(bridge, s.connected);
+    CHECK(tribus_bus_subscribe(b.bus, NULL, &sub) == TRIBUS_OK);
+    c = consume(&b, "oms", "oms-1");
+    publish_orders(&a, 1, 3000);
+    CHECK(tribus_bus_stored_wait(a.bus, PATIENT) == TRIBUS_OK);
+    for (uint64_t i = 1; i <= 3000; i++) {
+        CHECK(next_order(c, &again) == i && !again);
+        CHECK(tribus_consumer_ack(c) == TRIBUS_OK);
+    }
+    CHECK(tribus_consumer_ack(c) == TRIBUS_EMPTY);
+    CHECK(tribus_consumer_next_wait(c, &m, 200000000) == TRIBUS_TIMEOUT);
+    tribus_consumer_close(c);
+    c = consume(&b, "oms", "oms-1");
+    CHECK(tribus_consumer_next_wait(c, &m, 200000000) == TRIBUS_TIMEOUT);
+    CHECK(tribus_bus_next(sub, &m, NULL) == TRIBUS_OK); /* subscribers heard them too */
+    CHECK(m->type == TRIBUS_MSG_ORDER_REQUEST);
+    tribus_consumer_close(c);
+    close_end(&a);
+    close_end(&b);
+    tribus_bridge_stop(bridge);
+}
+
+static void next_when_a_consumer_died_gives_what_it_did_not_acknowledge_again(void)
+{
+    tribus_bridge *bridge = start_bridge();
+    end a = open_end("a"), b = open_end("b");
+    tribus_consumer *c;
+    bool again = true;
+
+    WAIT_FOR(bridge, s.connected);
+    c = consume(&b, "oms", "oms-1");
+    publish_orders(&a, 1, 5);
+    CHECK(next_order(c, &again) == 1 && !again);
+    CHECK(tribus_consumer_ack(c) == TRIBUS_OK);
+    CHECK(next_order(c, &again) == 2 && !again);
+    tribus_consumer_close(c); /* as if it had been killed: 2 to 5 are not acknowledged */
+    CHECK(tribus_bus_stored_wait(a.bus, PATIENT) == TRIBUS_OK);
+    {
+        const tribus_consumer_cfg same = {.group = "oms", .name = "oms-1"};
+        const tribus_consumer_cfg other = {
+            .group = "oms", .name = "oms-2", .take_over_ns = 1000000};
+
+        CHECK(tribus_consumer_open(b.bus, &same, &c) == TRIBUS_OK);
+        CHECK(next_order(c, &again) == 2 && again);
+        CHECK(tribus_consumer_ack(c) == TRIBUS_OK);
+        CHECK(next_order(c, NULL) == 3);
+        tribus_consumer_close(c);
+        (void)usleep(5000); /* so that what the first one has is idle for long enough */
+        CHECK(tribus_consumer_open(b.bus, &other, &c) == TRIBUS_OK);
+        for (uint64_t i = 3; i <= 5; i++) {
+            CHECK(next_order(c, NULL) == i);
+            CHECK(tribus_consumer_ack(c) == TRIBUS_OK);
+        }
+        tribus_consumer_close(c);
+    }
+    close_end(&a);
+    close_end(&b);
+    tribus_bridge_stop(bridge);
+}
+
+static void publish_when_the_server_is_away_for_long_says_full(void)
+{
+    tribus_bridge *bridge = start_bridge();
+    end a = open_end("a"), b = open_end("b");
+    tribus_consumer *c;
+    uint64_t published = 0;
+
+    WAIT_FOR(bridge, s.connected);
+    c = consume(&b, "oms", "oms-1");
+    publish_orders(&a, 1, 1);
+    CHECK(next_order(c, NULL) == 1 && tribus_consumer_ack(c) == TRIBUS_OK);
+    CHECK(tribus_bus_stored_wait(a.bus, PATIENT) == TRIBUS_OK);
+    stop_server();
+    WAIT_FOR(bridge, !s.connected);
+    while (publish_order(&a, published + 2) == TRIBUS_OK)
+        CHECK(++published <= 1024);
+    CHECK(publish_order(&a, published + 2) == TRIBUS_FULL && published == 1024);
+    CHECK(tribus_bus_stored_wait(a.bus, 0) == TRIBUS_TIMEOUT);
+    start_server();
+    for (uint64_t i = 2; i <= 1025; i++) {
+        CHECK(next_order(c, NULL) == i);
+        CHECK(tribus_consumer_ack(c) == TRIBUS_OK);
+    }
+    CHECK(publish_order(&a, 1026) == TRIBUS_OK);
+    CHECK(next_order(c, NULL) == 1026 && tribus_consumer_ack(c) == TRIBUS_OK);
+    tribus_consumer_close(c);
+    close_end(&a);
+    close_end(&b);
+    tribus_bridge_stop(bridge);
+}
+
+#define TOTAL 20000u
+
+static void *produce(void *context)
+{
+    end a = open_end("producer");
+
+    (void)context;
+    publish_orders(&a, 1, TOTAL);
+    CHECK(tribus_bus_stored_wait(a.bus, PATIENT) == TRIBUS_OK);
+    close_end(&a);
+    return NULL;
+}
+
+static void messages_survive_a_server_killed_again_and_again_under_load(void)
+{
+    tribus_bridge *bridge = start_bridge();
+    end b = open_end("b");
+    tribus_consumer *c;
+    static unsigned char seen[TOTAL + 1];
+    uint64_t distinct = 0, silent_repeats = 0;
+    pthread_t producer;
+    int kills = 0;
+
+    WAIT_FOR(bridge, s.connected);
+    c = consume(&b, "oms", "oms-1");
+    CHECK(pthread_create(&producer, NULL, produce, NULL) == 0);
+    while (distinct < TOTAL) {
+        bool again = false;
+        const uint64_t i = next_order(c, &again);
+
+        CHECK(i >= 1 && i <= TOTAL);
+        if (!seen[i])
+            distinct++;
+        else if (!again)
+            silent_repeats++;
+        seen[i] = 1;
+        if (tribus_consumer_ack(c) != TRIBUS_OK)
+            continue; /* the server is away: it comes again, and says so */
+        if (distinct > (uint64_t)(kills + 1) * TOTAL / 5 && kills < 3) {
+            stop_server();
+            start_server();
+            kills++;
+        }
+    }
+    CHECK(pthread_join(producer, NULL) == 0);
+    CHECK(kills == 3 && silent_repeats == 0);
+    CHECK(stats_of(bridge).store_lost == 0);
+    tribus_consumer_close(c);
+    close_end(&b);
+    tribus_bridge_stop(bridge);
+}
+
+int main(void)
+{
+    start_platform(true);
+    consumers_get_each_message_once_when_nothing_breaks();
+    next_when_a_consumer_died_gives_what_it_did_not_acknowledge_again();
+    publish_when_the_server_is_away_for_long_says_full();
+    messages_survive_a_server_killed_again_and_again_under_load();
+    stop_platform();
+    return 0;
+}
