@@ -5,6 +5,7 @@
 #include "device/cuda_memory.h"
 #include "device/cuda_watch.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -106,6 +107,9 @@ tribus_status tribus_cuda_context_open(uint32_t index, tribus_cuda_context **out
     if (c == NULL)
         return tribus_error_set(TRIBUS_NO_MEMORY, "%zu bytes", sizeof(*c));
     c->cu = cu;
+    c->base.ops = &tribus_device_cuda;
+    c->base.index = (int32_t)index;
+    (void)snprintf(c->base.name, sizeof(c->base.name), "cuda:%u", index % 1024u);
     st = tribus_cuda_context_check(c, cu->device_get(&c->device, (int)index),
                                    "find the device");
     if (st == TRIBUS_OK)

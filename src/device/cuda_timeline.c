@@ -1,6 +1,7 @@
 /* cuda_timeline.c -- see cuda_timeline.h. */
 #include "device/cuda_timeline.h"
 #include "base/error.h"
+#include "device/cuda_timeline_kernels.h"
 #include "device/cuda_watch.h"
 
 #include <stdlib.h>
@@ -119,6 +120,43 @@ tribus_status tribus_cuda_timeline_wait(tribus_cuda_stream *s,
     if (st != TRIBUS_OK)
         tribus_cuda_watch_release(s->context, guard);
     return st;
+}
+
+static tribus_status by_kernel(tribus_cuda_stream *s, const char *name,
+                               const tribus_cuda_timeline *t, int64_t value,
+                               int64_t timeout_ns)
+{
+    const uintptr_t at = (uintptr_t)t->address;
+    tribus_cuda_timeline_args args = {
+        .value = (uint64_t *)(at + TRIBUS_CUDA_TIMELINE_VALUE),
+        .poisoned = (uint64_t *)(at + TRIBUS_CUDA_TIMELINE_POISON),
+        .target = value,
+        .timeout_ns = timeout_ns};
+    void *params[] = {&args};
+    tribus_cu_function function;
+    tribus_status st = check_value(value);
+
+    if (st == TRIBUS_OK)
+        st = tribus_cuda_context_function(s->context, name, &function);
+    if (st == TRIBUS_OK)
+        st = tribus_cuda_stream_launch(s, function, (tribus_cuda_grid){1, 1, 0}, params);
+    return st;
+}
+
+tribus_status tribus_cuda_timeline_advance_by_kernel(tribus_cuda_stream *s,
+                                                     const tribus_cuda_timeline *t,
+                                                     int64_t value)
+{
+    return by_kernel(s, "tribus_cuda_timeline_kernel_advance", t, value, 0);
+}
+
+tribus_status tribus_cuda_timeline_wait_by_kernel(tribus_cuda_stream *s,
+                                                  const tribus_cuda_timeline *t,
+                                                  int64_t value, int64_t timeout_ns)
+{
+    if (timeout_ns < 0)
+        return tribus_error_set(TRIBUS_BAD_ARG, "every wait has a deadline");
+    return by_kernel(s, "tribus_cuda_timeline_kernel_wait", t, value, timeout_ns);
 }
 
 tribus_status tribus_cuda_timeline_poison(tribus_cuda_context *context,

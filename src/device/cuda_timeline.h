@@ -63,6 +63,16 @@ TRIBUS_MUST_CHECK tribus_status tribus_cuda_timeline_wait(tribus_cuda_stream *st
                                                           int64_t value,
                                                           int64_t timeout_ns);
 
+/* The same two by a kernel, launched on the stream: an advance that leaves a poisoned value
+ * alone, and a wait that occupies one block and has its own deadline. For streams of cards
+ * without memory operations; a kernel of one's own does the same with cuda_words.h.
+ * Returns as those above, and TRIBUS_UNSUPPORTED (a build without kernels). */
+TRIBUS_MUST_CHECK tribus_status tribus_cuda_timeline_advance_by_kernel(
+    tribus_cuda_stream *stream, const tribus_cuda_timeline *t, int64_t value);
+TRIBUS_MUST_CHECK tribus_status tribus_cuda_timeline_wait_by_kernel(
+    tribus_cuda_stream *stream, const tribus_cuda_timeline *t, int64_t value,
+    int64_t timeout_ns);
+
 /* Poison now, past everything that is queued: every wait completes. Kept up until
  * tribus_cuda_timeline_forget(). Returns TRIBUS_OK, TRIBUS_NO_MEMORY or TRIBUS_SYSTEM. */
 TRIBUS_MUST_CHECK tribus_status tribus_cuda_timeline_poison(tribus_cuda_context *context,

@@ -179,7 +179,6 @@ static void timelines_in_memory_of_the_card_work_the_same(const fake_ops *fake)
     int64_t value = -1;
     int fd = -1;
 
-    c->base.ops = &tribus_device_cuda;
     CHECK(tribus_device_memory_create(&c->base, "t", 4096, &fd, &mem) == TRIBUS_OK);
     CHECK(tribus_cuda_stream_open(c, &other) == TRIBUS_OK);
     CHECK(tribus_cuda_timeline_of_card(c, mem.data, false, 0, &t) == TRIBUS_CORRUPT);

@@ -1,0 +1,245 @@
+/* cuda_queue.c -- see cuda_queue.h. The host lays out rings and starts one launch of one block
+ * a stage; from then on it only feeds and drains.
+ */
+#include "device/cuda_queue.h"
+#include "base/atomic.h"
+#include "base/error.h"
+#include "base/os.h"
+#include "device/cuda_memory.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define CELLS_DEFAULT 1024u
+#define CELL_BYTES    64u
+#define COPY_NS       INT64_C(5000000000)
+#define CLOSE_NS      INT64_C(1000000000)
+
+/* In host memory, registered. */
+typedef struct control {
+    _Atomic(uint64_t) stop;
+    uint64_t unused[7];
+    _Atomic(uint64_t) items[TRIBUS_CUDA_QUEUE_STAGES];
+} control;
+
+struct tribus_cuda_queue {
+    tribus_cuda_context *context;
+    tribus_cuda_stream stream;
+    tribus_device_memory rings; /* those between, on the card */
+    int rings_fd;
+    control *control;
+    size_t control_bytes;
+    int control_fd;
+    bool registered;
+    bool running;
+    tribus_cuda_queue_args args;
+    uint32_t stages;
+};
+
+static size_t ring_room(uint32_t cells)
+{
+    return (tribus_ring_bytes(cells, CELL_BYTES) + 127u) & ~(size_t)127u;
+}
+
+/* The number of cells that the memory at one end says it has, checked by opening it. */
+static tribus_status end_of(const tribus_cuda_queue_end *end, tribus_end which,
+                            tribus_cuda_queue_ring *out)
+{
+    tribus_ring *ring = NULL;
+    tribus_status st = tribus_ring_open(end->mem, end->bytes, which, &ring);
+    uint32_t cells = 2;
+
+    if (st != TRIBUS_OK)
+        return st;
+    if (tribus_ring_payload_bytes(ring) != sizeof(tribus_cuda_queue_item) ||
+        tribus_ring_waiting(ring) != 0)
+        st = tribus_error_set(TRIBUS_BAD_ARG,
+                              "queue: cells of 64 bytes and an empty ring are wanted");
+    tribus_ring_close(ring);
+    if (st != TRIBUS_OK)
+        return st;
+    memcpy(&cells, (const unsigned char *)end->mem + 8,
+           sizeof(cells)); /* checked by open */
+    *out = (tribus_cuda_queue_ring){.base = end->data, .mask = cells - 1u, .system = 1};
+    return TRIBUS_OK;
+}
+
+static tribus_status make_control(tribus_cuda_queue *q)
+{
+    void *mem = NULL, *data = NULL;
+    tribus_status st;
+
+    q->control_bytes = 4096;
+    st = tribus_os_memory_create("tribus-queue", q->control_bytes, NULL, &q->control_fd);
+    if (st == TRIBUS_OK)
+        st = tribus_os_map(q->control_fd, q->control_bytes, true, true, &mem);
+    if (st != TRIBUS_OK)
+        return st;
+    q->control = mem;
+    st = tribus_cuda_memory_register(q->context, mem, q->control_bytes, &data);
+    if (st != TRIBUS_OK)
+        return st;
+    q->registered = true;
+    q->args.stop = (uint64_t *)data;
+    q->args.items = (uint64_t *)data + 8;
+    return TRIBUS_OK;
+}
+
+static tribus_status make_rings(tribus_cuda_queue *q, uint32_t cells)
+{
+    const size_t room = ring_room(cells);
+    tribus_cuda_context *c = q->context;
+    void *image = NULL;
+    tribus_status st;
+
+    if (q->stages < 2)
+        return TRIBUS_OK;
+    st = tribus_cuda_memory_create(c, room * (q->stages - 1), &q->rings_fd, &q->rings);
+    if (st != TRIBUS_OK)
+        return st;
+    if (posix_memalign(&image, 128, room) != 0)
+        return tribus_error_set(TRIBUS_NO_MEMORY, "queue: %zu bytes", room);
+    memset(image, 0, room);
+    st = tribus_ring_create(image, room, cells, CELL_BYTES);
+    for (uint32_t s = 1; st == TRIBUS_OK && s < q->stages; s++) {
+        uint8_t *base = (uint8_t *)q->rings.data + room * (s - 1);
+
+        q->args.rings[s] = (tribus_cuda_queue_ring){.base = base, .mask = cells - 1u};
+        st = tribus_cuda_context_check(
+            c,
+            c->cu->memcpy_htod_async((tribus_cu_ptr)(uintptr_t)base, image, room,
+                                     q->stream.stream),
+            "lay out a ring on the card");
+    }
+    if (st == TRIBUS_OK)
+        st = tribus_cuda_stream_wait(&q->stream, COPY_NS);
+    free(image);
+    return st;
+}
+
+static tribus_status check_cfg(const tribus_cuda_queue_cfg *cfg, uint32_t cells)
+{
+    if (cfg->stage_count == 0 || cfg->stage_count > TRIBUS_CUDA_QUEUE_STAGES)
+        return tribus_error_set(TRIBUS_BAD_ARG, "queue: %u stages, 1..%u allowed",
+                                cfg->stage_count, TRIBUS_CUDA_QUEUE_STAGES);
+    if (cells < TRIBUS_CUDA_QUEUE_BATCH || tribus_ring_bytes(cells, CELL_BYTES) == 0)
+        return tribus_error_set(TRIBUS_BAD_ARG, "queue: %u cells: a power of two from 32",
+                                cells);
+    for (uint32_t i = 0; i < cfg->stage_count; i++) {
+        const tribus_cuda_queue_stage *s = &cfg->stages[i];
+        const bool touches = s->work != TRIBUS_CUDA_QUEUE_PASS;
+
+        if (s->work >= TRIBUS_CUDA_QUEUE_WORKS ||
+            (touches && (s->from == NULL || s->to == NULL ||
+                         (uint64_t)s->elements * sizeof(float) > s->slot_bytes)))
+            return tribus_error_set(TRIBUS_BAD_ARG,
+                                    "queue: stage %u: work %u on %u elements in slots of "
+                                    "%llu bytes",
+                                    i, s->work, s->elements,
+                                    (unsigned long long)s->slot_bytes);
+    }
+    return TRIBUS_OK;
+}
+
+static tribus_status start(tribus_cuda_queue *q)
+{
+    void *params[] = {&q->args};
+    tribus_cu_function function;
+    tribus_status st =
+        tribus_cuda_context_function(q->context, "tribus_cuda_queue_run", &function);
+
+    if (st == TRIBUS_OK)
+        st = tribus_cuda_stream_launch(
+            &q->stream, function,
+            (tribus_cuda_grid){q->stages, TRIBUS_CUDA_QUEUE_THREADS, 0}, params);
+    q->running = st == TRIBUS_OK;
+    return st;
+}
+
+tribus_status tribus_cuda_queue_open(tribus_cuda_context *context,
+                                     const tribus_cuda_queue_cfg *cfg,
+                                     tribus_cuda_queue **out)
+{
+    const uint32_t cells = cfg->cells == 0 ? CELLS_DEFAULT : cfg->cells;
+    tribus_cuda_queue *q = NULL;
+    tribus_status st = check_cfg(cfg, cells);
+
+    if (st != TRIBUS_OK)
+        return st;
+    q = calloc(1, sizeof(*q));
+    if (q == NULL)
+        return tribus_error_set(TRIBUS_NO_MEMORY, "queue: %zu bytes", sizeof(*q));
+    q->context = context;
+    q->stages = cfg->stage_count;
+    q->rings_fd = q->control_fd = -1;
+    memcpy(q->args.stages, cfg->stages, q->stages * sizeof(q->args.stages[0]));
+    st = tribus_cuda_context_enter(context);
+    if (st == TRIBUS_OK)
+        st = end_of(&cfg->feed, TRIBUS_READER, &q->args.rings[0]);
+    if (st == TRIBUS_OK)
+        st = end_of(&cfg->drain, TRIBUS_WRITER, &q->args.rings[q->stages]);
+    if (st == TRIBUS_OK)
+        st = tribus_cuda_stream_open(context, &q->stream);
+    if (st == TRIBUS_OK)
+        st = make_control(q);
+    if (st == TRIBUS_OK)
+        st = make_rings(q, cells);
+    if (st == TRIBUS_OK)
+        st = start(q);
+    if (st != TRIBUS_OK) {
+        tribus_error_add("open a queue of the card");
+        tribus_cuda_queue_close(q);
+        return st;
+    }
+    *out = q;
+    return TRIBUS_OK;
+}
+
+tribus_status tribus_cuda_queue_check(tribus_cuda_queue *q)
+{
+    tribus_status st;
+
+    if (!q->running)
+        return TRIBUS_STOPPED;
+    st = tribus_cuda_stream_wait(&q->stream, 0);
+    if (st == TRIBUS_TIMEOUT)
+        return TRIBUS_OK;
+    q->running = false;
+    return st == TRIBUS_OK ? TRIBUS_STOPPED : st;
+}
+
+tribus_status tribus_cuda_queue_stop(tribus_cuda_queue *q, int64_t timeout_ns,
+                                     uint64_t *items)
+{
+    tribus_status st = TRIBUS_OK;
+
+    if (q->running) {
+        tribus_store_rlx(&q->control->stop, 1u); /* nothing is read because of it */
+        st = tribus_cuda_stream_wait(&q->stream, timeout_ns);
+        q->running = st == TRIBUS_TIMEOUT;
+    }
+    for (uint32_t s = 0; st == TRIBUS_OK && items != NULL && s < q->stages; s++)
+        items[s] = tribus_load_rlx(&q->control->items[s]); /* the stream has ended */
+    return st;
+}
+
+void tribus_cuda_queue_close(tribus_cuda_queue *q)
+{
+    if (q == NULL)
+        return;
+    if (tribus_cuda_queue_stop(q, CLOSE_NS, NULL) != TRIBUS_OK)
+        tribus_error_clear(); /* a card that does not stop is the driver's to end */
+    tribus_cuda_stream_close(&q->stream);
+    if (q->registered)
+        tribus_cuda_memory_unregister(q->context, q->control);
+    if (q->control != NULL)
+        tribus_os_unmap(q->control, q->control_bytes);
+    if (q->control_fd >= 0)
+        (void)close(q->control_fd);
+    if (q->rings.data != NULL)
+        tribus_cuda_memory_close(q->context, &q->rings);
+    if (q->rings_fd >= 0)
+        (void)close(q->rings_fd);
+    free(q);
+}

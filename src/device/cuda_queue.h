@@ -1,0 +1,59 @@
+/* cuda_queue.h -- stages that stay on the card and hand over through rings, without a launch.
+ *
+ *   tribus_ring (host memory)  ->  stage 0  ->  ring of the card  ->  stage 1 ... ->  tribus_ring
+ *
+ * Use it to   run short stages at the rate and latency of memory: no launch, no stream.
+ * Not for     work that fills a card: a stage is one block, 256 threads.
+ *
+ * Memory      The first and the last ring are the caller's, in registered host memory, of
+ *             cells of 64 bytes carrying tribus_cuda_queue_item; feed and drain them with
+ *             tribus_ring_*, from any process, without doorbells: the card rings none, so
+ *             who waits for it spins (spin_ns negative).
+ * Threads     Of the device.
+ * Trust       Items come from other processes: a slot that is none poisons its item, what
+ *             is poisoned is passed on unworked.
+ * Cost        One multiprocessor a stage for as long as the queue is open.
+ */
+#ifndef TRIBUS_DEVICE_CUDA_QUEUE_H
+#define TRIBUS_DEVICE_CUDA_QUEUE_H
+
+#include "device/cuda_context.h"
+#include "device/cuda_queue_kernels.h"
+#include "tribus/fabric.h"
+
+typedef struct tribus_cuda_queue tribus_cuda_queue;
+
+/* A ring that the caller created, empty, and registered. */
+typedef struct tribus_cuda_queue_end {
+    void *mem;  /* as the CPU reaches it */
+    void *data; /* as the card does: tribus_device_register() */
+    size_t bytes;
+} tribus_cuda_queue_end;
+
+typedef struct tribus_cuda_queue_cfg {
+    const tribus_cuda_queue_stage *stages; /* copied */
+    uint32_t stage_count;                  /* 1..TRIBUS_CUDA_QUEUE_STAGES */
+    uint32_t cells; /* of the rings between; power of two, 32.. ; 0: 1024 */
+    tribus_cuda_queue_end feed, drain;
+} tribus_cuda_queue_cfg;
+
+/* Start the stages. out: owned by the caller, tribus_cuda_queue_close().
+ * Returns TRIBUS_OK, TRIBUS_BAD_ARG, TRIBUS_CORRUPT (no ring there), TRIBUS_NO_MEMORY,
+ * TRIBUS_UNSUPPORTED (a build without kernels) or TRIBUS_SYSTEM. */
+TRIBUS_MUST_CHECK tribus_status tribus_cuda_queue_open(tribus_cuda_context *context,
+                                                       const tribus_cuda_queue_cfg *cfg,
+                                                       tribus_cuda_queue **out);
+
+/* Still running? Returns TRIBUS_OK, TRIBUS_STOPPED, or the fault that ended it. */
+TRIBUS_MUST_CHECK tribus_status tribus_cuda_queue_check(tribus_cuda_queue *queue);
+
+/* Tell the stages to end and wait for it. items: how many each stage handed over, room for
+ * stage_count, may be NULL. What is still in the rings stays there.
+ * Returns TRIBUS_OK, TRIBUS_TIMEOUT or the fault of what ran. */
+TRIBUS_MUST_CHECK tribus_status tribus_cuda_queue_stop(tribus_cuda_queue *queue,
+                                                       int64_t timeout_ns, uint64_t *items);
+
+/* Stops first, for at most one second. NULL is allowed. */
+void tribus_cuda_queue_close(tribus_cuda_queue *queue);
+
+#endif
