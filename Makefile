@@ -8,6 +8,8 @@
 #   make asan tsan    unit tests under the sanitizers
 #   make install      programs, headers, models, manual under PREFIX (/usr/local)
 #   make bench        every benchmark, as a table
+#   make test-cuda    what needs an NVIDIA card (ARGS=sanitize: under compute-sanitizer too)
+#   make bench-cuda   hand-offs on an NVIDIA card
 #   make clean        remove what was built, keep what was downloaded
 
 SHELL := /bin/bash
@@ -16,7 +18,7 @@ FEED ?= sim
 ARGS ?=
 PREFIX ?= /usr/local
 
-.PHONY: all install deps deps-run demo test unit check format tidy asan tsan bench clean
+.PHONY: all install deps deps-run demo test unit check format tidy asan tsan bench test-cuda bench-cuda clean
 
 all: build/release/build.ninja
 	@cmake --build --preset release
@@ -59,6 +61,12 @@ tidy: all
 
 install: all
 	@cmake --install build/release --prefix "$(PREFIX)"
+
+test-cuda: all
+	@tools/cuda_test.sh build/release $(ARGS)
+
+bench-cuda: all
+	@build/release/tribus bench cuda $(ARGS)
 
 bench: all
 	@build/release/tribus bench handoff

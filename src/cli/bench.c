@@ -8,6 +8,7 @@ int tribus_cli_bench(int argc, char **argv)
     /* clang-format off */
     static const tribus_cli_command benches[] = {
         {"bus", tribus_cli_bench_bus, "the typed client, and the bridge to Redis", false},
+        {"cuda", tribus_cli_bench_cuda, "hand-offs on an NVIDIA card, and their floors", false},
         {"handoff", tribus_cli_bench_handoff, "one hand-off, from a cache line to Redis", false},
         {"hybrid", tribus_cli_bench_hybrid, "workloads over the bus and over Redis", false},
         {NULL, NULL, NULL, false},

@@ -182,8 +182,7 @@ static tribus_status stamp(bench *b, tribus_cuda_stream *s, uint32_t word)
 static tribus_status hand_over(bench *b, const tribus_device_memory *tensor, size_t bytes,
                                uint32_t i)
 {
-    tribus_cuda_probe_args fill = {
-        .memory = tensor->data, .words = bytes / 4, .seed = i};
+    tribus_cuda_probe_args fill = {.memory = tensor->data, .words = bytes / 4, .seed = i};
     tribus_status st = launch(&b->c->main, "tribus_cuda_probe_fill",
                               bytes > 1u << 20 ? 1056 : 32, 256, &fill);
 
@@ -274,11 +273,11 @@ static tribus_status bench_flags(bench *b, double *floor_ns)
                                    .out = words_data(b),
                                    .samples = SAMPLES / 4,
                                    .each = each};
-    tribus_status st = tribus_cuda_context_check(
-        b->c,
-        b->c->cu->memset_d8_async((tribus_cu_ptr)(uintptr_t)flags, 0, 512,
-                                  b->c->main.stream),
-        "clear flags");
+    tribus_status st =
+        tribus_cuda_context_check(b->c,
+                                  b->c->cu->memset_d8_async((tribus_cu_ptr)(uintptr_t)flags,
+                                                            0, 512, b->c->main.stream),
+                                  "clear flags");
 
     if (st == TRIBUS_OK)
         st = launch(&b->c->main, "tribus_cuda_probe_flags", 2, 1, &args);
@@ -482,8 +481,8 @@ static tribus_status bench_operations(bench *b, double seconds)
 
 /* ---- without sharing, and a kernel ---- */
 
-static tribus_status bench_copies(bench *b, const tribus_device_memory *tensor, size_t bytes,
-                                  double bus_ns)
+static tribus_status bench_copies(bench *b, const tribus_device_memory *tensor,
+                                  size_t bytes, double bus_ns)
 {
     const uint32_t samples = bytes > (size_t)16 << 20 ? 10 : 200;
     void *data, *host = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
@@ -570,7 +569,8 @@ static tribus_status bench_mc(bench *b, double paths, uint32_t samples)
             b->ns[i - 3] = (double)(tribus_now_ns() - start_ns);
     }
     if (st == TRIBUS_OK)
-        (void)report(b, paths > 500000.0 ? "mc_var_es-1M" : "mc_var_es-.1M", "bus", bytes, 0.0, samples);
+        (void)report(b, paths > 500000.0 ? "mc_var_es-1M" : "mc_var_es-.1M", "bus", bytes,
+                     0.0, samples);
     tribus_kernel_close(k);
     free(host);
     return st;
@@ -596,14 +596,14 @@ static tribus_status bench_open(bench *b)
     if (st == TRIBUS_OK)
         st = tribus_cuda_memory_create(b->c, 4u << 20, &b->card_fd, &b->card);
     for (int i = 0; st == TRIBUS_OK && i < 2; i++)
-        st = tribus_cuda_timeline_of_card(
-            b->c, (unsigned char *)b->card.data + i * 128, true, 0, &b->t[i]);
+        st = tribus_cuda_timeline_of_card(b->c, (unsigned char *)b->card.data + i * 128,
+                                          true, 0, &b->t[i]);
     return st;
 }
 
 static tribus_status bench_sizes(bench *b, double floor_ns)
 {
-    static const size_t sizes[] = {4096,     65536,    1u << 20, 16u << 20,
+    static const size_t sizes[] = {4096,      65536,      1u << 20, 16u << 20,
                                    64u << 20, 256u << 20, 1u << 30};
     tribus_device_memory tensor = {0};
     int fd = -1;

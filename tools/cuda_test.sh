@@ -1,0 +1,34 @@
+#!/usr/bin/env bash
+# Everything that needs a real NVIDIA card: wakers, deaths, results, and with a second word
+# "sanitize" the same under compute-sanitizer. Skipped with the reason where there is no card.
+# usage: tools/cuda_test.sh [FOLDER OF THE BUILD] [sanitize]
+set -uo pipefail
+build=${1:-$(dirname "$0")/../build/release}
+tests=$build/tests
+failed=0
+run() {
+    local name=$1
+    shift
+    echo "== $name"
+    timeout 240 "$@"
+    local rc=$?
+    case $rc in
+    0) echo "== $name: passed" ;;
+    77) echo "== $name: skipped" ;;
+    *) echo "== $name: FAILED ($rc)"; failed=1 ;;
+    esac
+}
+for program in card_work card_wakers card_death; do
+    run "$program" "$tests/$program"
+done
+if [ "${2:-}" = sanitize ]; then
+    if command -v compute-sanitizer >/dev/null; then
+        run "card_work under memcheck" env TRIBUS_CARD_ITEMS=2000 \
+            compute-sanitizer --tool memcheck --error-exitcode 1 "$tests/card_work"
+        run "card_work under racecheck" env TRIBUS_CARD_ITEMS=200 \
+            compute-sanitizer --tool racecheck --error-exitcode 1 "$tests/card_work"
+    else
+        echo "== compute-sanitizer is not installed: skipped"
+    fi
+fi
+exit $failed
