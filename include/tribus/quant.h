@@ -27,5 +27,6 @@
 #include "tribus/quant_factors.h"
 #include "tribus/quant_indicator.h"
 #include "tribus/quant_analytics.h"
+#include "tribus/quant_backtest.h"
 
 #endif
