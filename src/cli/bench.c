@@ -10,6 +10,7 @@ int tribus_cli_bench(int argc, char **argv)
         {"bus", tribus_cli_bench_bus, "the typed client, and the bridge to Redis", false},
         {"cuda", tribus_cli_bench_cuda, "hand-offs on an NVIDIA card, and their floors", false},
         {"handoff", tribus_cli_bench_handoff, "one hand-off, from a cache line to Redis", false},
+        {"pipeline", tribus_cli_bench_pipeline, "what stages and links cost: chain, fan-out, small runs", false},
         {"hybrid", tribus_cli_bench_hybrid, "workloads over the bus and over Redis", false},
         {NULL, NULL, NULL, false},
     };

@@ -5,19 +5,18 @@
  * memory. Compute is the time inside operations along the longest path; what is left is
  * hand-off: queues, wake-ups, and on the Redis paths encoding, copying and decoding.
  */
+#include "cli/bench_hosts.h"
 #include "cli/bench_case.h"
 #include "cli/bench_remote.h"
 #include "cli/commands.h"
 
 #include "base/os.h"
 #include "pipeline/pipeline.h"
-#include "tribus/agent.h"
 
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #define COMMAND     "bench hybrid"
 #define ROUNDS      5
@@ -39,10 +38,8 @@ typedef struct samples {
 
 typedef struct bench {
     options o;
-    tribus_agent *agent;
-    tribus_session *session;
+    tribus_bench_hosts bus;
     tribus_bench_redis redis;
-    char folder[64], socket[96];
     uint64_t seed;
 } bench;
 
@@ -53,34 +50,6 @@ static bool failed(void)
 }
 
 /* ---- the bus ---- */
-
-static bool start_bus(bench *b)
-{
-    static char program[PATH_MAX], spin[24];
-    const ssize_t n = readlink("/proc/self/exe", program, sizeof(program) - 1);
-    const char *const neural[] = {program,  "host",      "--domain", "neural", "--name",
-                                  "neural", "--spin-us", spin,       NULL};
-    const char *const gpu[] = {program, "host",      "--domain", "gpu", "--name",
-                               "gpu",   "--spin-us", spin,       NULL};
-    const char *const both[] = {program, "host",      "--domain", "both", "--name",
-                                "both",  "--spin-us", spin,       NULL};
-    const tribus_agent_child_cfg two[] = {
-        {.name = "neural", .kind = "host", .argv = neural},
-        {.name = "gpu", .kind = "host", .argv = gpu}};
-    const tribus_agent_child_cfg one[] = {{.name = "both", .kind = "host", .argv = both}};
-    const tribus_agent_cfg cfg = {.socket_path = b->socket,
-                                  .children = b->o.hosts == 1 ? one : two,
-                                  .child_count = b->o.hosts == 1 ? 1 : 2};
-    const tribus_session_cfg session_cfg = {
-        .socket_path = b->socket, .name = "bench", .role = "tool"};
-
-    if (n <= 0)
-        return false;
-    program[n] = '\0';
-    (void)snprintf(spin, sizeof(spin), "%lld", (long long)b->o.spin_us);
-    return tribus_agent_start(&cfg, &b->agent) == TRIBUS_OK &&
-           tribus_session_open(&session_cfg, &b->session) == TRIBUS_OK;
-}
 
 static bool keep(samples *s, int64_t total, int64_t compute)
 {
@@ -280,7 +249,7 @@ static bool open_case(bench *b, run_of_case *r)
 
     (void)snprintf(file, sizeof(file), "pipelines/%s", r->c->file);
     if (tribus_platform_file(file, path, sizeof(path)) != TRIBUS_OK ||
-        tribus_pipeline_register(b->session, &cfg, &r->pipe) != TRIBUS_OK ||
+        tribus_pipeline_register(b->bus.session, &cfg, &r->pipe) != TRIBUS_OK ||
         tribus_pipeline_ready_wait(r->pipe, PATIENCE_NS) != TRIBUS_OK)
         return failed();
     for (uint32_t p = PATH_JSON; p < PATHS && !b->o.no_redis; p++) {
@@ -395,8 +364,7 @@ int tribus_cli_bench_hybrid(int argc, char **argv)
         .text = "Run each workload over the bus and over Redis with the same compute.",
         .examples = "  tribus bench hybrid --case ml-risk\n"
                     "  tribus bench hybrid --json --seconds 10\n"};
-    bench b = {.o = {.server = "redis-server", .seconds = 10.0, .spin_us = 20, .hosts = 2},
-               .folder = "/tmp/tribus-bench-XXXXXX"};
+    bench b = {.o = {.server = "redis-server", .seconds = 10.0, .spin_us = 20, .hosts = 2}};
     const tribus_cli_option list[] = {
         {"--json", NULL, "one JSON object a row", TRIBUS_CLI_FLAG, &b.o.json},
         {"--case", "NAME", "only this workload", TRIBUS_CLI_TEXT, &b.o.only},
@@ -420,23 +388,10 @@ int tribus_cli_bench_hybrid(int argc, char **argv)
                                   "above 0");
         return TRIBUS_EXIT_USAGE;
     }
-    if (mkdtemp(b.folder) == NULL)
-        return tribus_cli_complain(COMMAND, "cannot make a folder in /tmp");
-    (void)snprintf(b.socket, sizeof(b.socket), "%s/agent.sock", b.folder);
     ok = b.o.no_redis || tribus_bench_redis_start(COMMAND, b.o.server, &b.redis);
-    if (ok && !start_bus(&b))
-        ok = failed();
+    ok = ok && tribus_bench_hosts_start(COMMAND, (uint32_t)b.o.hosts, b.o.spin_us, &b.bus);
     ok = ok && run_all(&b);
-    tribus_session_close(b.session);
-    tribus_agent_stop(b.agent);
+    tribus_bench_hosts_stop(&b.bus);
     tribus_bench_redis_stop(&b.redis);
-    for (const char *const *log = (const char *const[]){"neural", "gpu", "both", NULL};
-         *log != NULL; log++) {
-        char path[128];
-
-        (void)snprintf(path, sizeof(path), "%s/%s.log", b.folder, *log);
-        (void)unlink(path);
-    }
-    (void)rmdir(b.folder);
     return ok ? TRIBUS_EXIT_DONE : TRIBUS_EXIT_FAILED;
 }

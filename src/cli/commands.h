@@ -5,6 +5,7 @@
 #include "cli/cli.h"
 
 int tribus_cli_bench(int argc, char **argv);
+int tribus_cli_bench_pipeline(int argc, char **argv);
 int tribus_cli_bench_hybrid(int argc, char **argv);
 int tribus_cli_bench_bus(int argc, char **argv);
 int tribus_cli_bench_cuda(int argc, char **argv);
