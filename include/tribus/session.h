@@ -99,6 +99,37 @@ TRIBUS_MUST_CHECK tribus_status tribus_session_open_object(tribus_session *sessi
 /* Unmap; with remove nonzero (creator only) also delete it from the registry. */
 void tribus_session_drop(tribus_session *session, const tribus_object *object, int remove);
 
+/* ---- holding a region: what the dead held comes back ---- */
+
+/* Become a holder of a region that somebody else created: *holder is our number for
+ * tribus_region_open(..., TRIBUS_READER, ...). The agent remembers it. *successor (may be
+ * NULL): nonzero when we follow a participant of our name that died as a holder and was not
+ * taken back yet; then we have its number and what it held, see tribus_region_recover().
+ * Returns TRIBUS_OK, TRIBUS_FULL (62 holders already), TRIBUS_NOT_FOUND (the object is gone),
+ * TRIBUS_PEER_LOST, TRIBUS_TIMEOUT. */
+TRIBUS_MUST_CHECK tribus_status tribus_session_hold(tribus_session *session,
+                                                    const tribus_object *region,
+                                                    uint32_t *holder, int *successor);
+
+/* Hold no more. What we did not release is taken back as from the dead.
+ * Returns TRIBUS_OK, TRIBUS_NOT_FOUND, TRIBUS_PEER_LOST, TRIBUS_TIMEOUT. */
+TRIBUS_MUST_CHECK tribus_status tribus_session_let_go(tribus_session *session,
+                                                      const tribus_object *region,
+                                                      uint32_t holder);
+
+/* The set of holders (bits 0..61) that are gone and not taken back yet. The revision changes
+ * when one joins it. */
+uint64_t tribus_session_dead_holders(const tribus_session *session,
+                                     const tribus_object *region);
+
+/* Owner: take back from every dead holder what it held, and let its number be used again.
+ * *slots (may be NULL): how many slots nobody holds any more because of it.
+ * Returns TRIBUS_OK, TRIBUS_REFUSED (not the owner), TRIBUS_PEER_LOST, TRIBUS_TIMEOUT. */
+TRIBUS_MUST_CHECK tribus_status tribus_session_reclaim(tribus_session *session,
+                                                       const tribus_object *object,
+                                                       tribus_region *region,
+                                                       uint32_t *slots);
+
 /* The registry is a read-only mapping that the agent writes: these calls read it, and look
  * once in 20 ms whether the agent is there. revision changes whenever an object or participant
  * comes or goes; bell rings then. */

@@ -5,6 +5,7 @@
  * supervise.c  children and servers            child.c      one process
  * server.c     who answers at a port           ask.c        the questions of other processes
  * creator.c    memory that takes long to make  recover.c    what a killed agent knew
+ * lease.c      holders of regions
  */
 #ifndef TRIBUS_AGENT_AGENT_H
 #define TRIBUS_AGENT_AGENT_H
@@ -113,6 +114,8 @@ struct tribus_agent {
     uint64_t next_died;
     tribus_agent_participant participants[TRIBUS_REGISTRY_PARTICIPANTS];
     tribus_agent_object objects[TRIBUS_REGISTRY_OBJECTS];
+    tribus_registry_lease leases[TRIBUS_REGISTRY_LEASES]; /* object 0: free */
+    uint32_t leases_high;
     tribus_agent_status status; /* the counting fields are kept here */
     int64_t started_ns;
     tribus_supervisor *supervisor;
@@ -199,6 +202,28 @@ void tribus_creator_close(tribus_agent *agent);
 /* clients.c: the answer to a CREATE whose client was paused. Takes fd. */
 void tribus_clients_created(tribus_agent *agent, uint32_t participant, uint32_t epoch,
                             uint64_t sequence, tribus_agent_object *o, tribus_status st);
+
+/* ---- lease.c: who holds which region ---- */
+
+/* Returns TRIBUS_OK, TRIBUS_NOT_FOUND (the object is gone), TRIBUS_FULL, TRIBUS_REFUSED. */
+TRIBUS_MUST_CHECK tribus_status tribus_lease_hold(tribus_agent *agent,
+                                                  const tribus_client *client,
+                                                  const tribus_agent_request *request,
+                                                  tribus_agent_held *out);
+TRIBUS_MUST_CHECK tribus_status tribus_lease_let_go(tribus_agent *agent,
+                                                    const tribus_client *client,
+                                                    const tribus_agent_request *request);
+/* done false: from now on nobody succeeds that dead holder; true: its number is free. */
+TRIBUS_MUST_CHECK tribus_status tribus_lease_take_back(tribus_agent *agent,
+                                                       const tribus_client *client,
+                                                       const tribus_agent_request *request,
+                                                       bool done);
+/* A participant is gone: what it held is to be taken back. */
+void tribus_lease_end_participant(tribus_agent *agent, uint32_t number);
+/* An object is gone, and its leases with it. */
+void tribus_lease_end_object(tribus_agent *agent, uint32_t number);
+/* After a restart: the leases of objects that are known again. */
+void tribus_lease_restore(tribus_agent *agent, const tribus_registry_shm *left);
 
 /* ---- recover.c: what an agent that was killed knew ---- */
 

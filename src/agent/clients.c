@@ -59,13 +59,19 @@ static void answer(tribus_agent *agent, tribus_client *c, tribus_agent_reply *re
 }
 
 /* What failed here is reported there: the text goes along, errno does not. */
+static void answer_no(tribus_agent *agent, tribus_client *c, tribus_agent_reply *reply,
+                      tribus_status st)
+{
+    reply->status = st == TRIBUS_SYSTEM ? TRIBUS_REFUSED : st;
+    (void)snprintf(reply->text, sizeof(reply->text), "%s", tribus_error_text());
+    answer(agent, c, reply, NULL, 0);
+}
+
 static void answer_fault(tribus_agent *agent, tribus_client *c, tribus_agent_reply *reply,
                          tribus_status st)
 {
     agent->status.refused++;
-    reply->status = st == TRIBUS_SYSTEM ? TRIBUS_REFUSED : st;
-    (void)snprintf(reply->text, sizeof(reply->text), "%s", tribus_error_text());
-    answer(agent, c, reply, NULL, 0);
+    answer_no(agent, c, reply, st);
 }
 
 /* ---- requests ---- */
@@ -199,6 +205,40 @@ static void on_remove(tribus_agent *agent, tribus_client *c,
         answer(agent, c, reply, NULL, 0);
 }
 
+static void on_hold(tribus_agent *agent, tribus_client *c,
+                    const tribus_agent_request *request, tribus_agent_reply *reply)
+{
+    const tribus_status st = tribus_lease_hold(agent, c, request, &reply->body.held);
+
+    if (st != TRIBUS_OK)
+        answer_fault(agent, c, reply, st);
+    else
+        answer(agent, c, reply, NULL, 0);
+}
+
+static void on_let_go(tribus_agent *agent, tribus_client *c,
+                      const tribus_agent_request *request, tribus_agent_reply *reply)
+{
+    const tribus_status st = tribus_lease_let_go(agent, c, request);
+
+    if (st != TRIBUS_OK)
+        answer_fault(agent, c, reply, st);
+    else
+        answer(agent, c, reply, NULL, 0);
+}
+
+static void on_take_back(tribus_agent *agent, tribus_client *c,
+                         const tribus_agent_request *request, tribus_agent_reply *reply)
+{
+    const bool done = request->head.type == TRIBUS_AGENT_TAKEN_BACK;
+    const tribus_status st = tribus_lease_take_back(agent, c, request, done);
+
+    if (st != TRIBUS_OK)
+        answer_fault(agent, c, reply, st);
+    else
+        answer(agent, c, reply, NULL, 0);
+}
+
 static void on_offer(tribus_agent *agent, tribus_client *c,
                      const tribus_agent_request *request, tribus_agent_reply *reply,
                      int *fd)
@@ -231,7 +271,7 @@ static void on_child(tribus_agent *agent, tribus_client *c,
     const tribus_status st = tribus_supervise_get(agent->supervisor, request->number, &row);
 
     if (st != TRIBUS_OK) {
-        answer_fault(agent, c, reply, st);
+        answer_no(agent, c, reply, st); /* how the list ends */
         return;
     }
     memcpy(reply->body.words, &row, sizeof(row));
@@ -256,10 +296,12 @@ typedef void (*request_fn)(tribus_agent *agent, tribus_client *c,
                            const tribus_agent_request *request, tribus_agent_reply *reply);
 
 static const request_fn requests[] = {
-    [TRIBUS_AGENT_HELLO] = on_hello,   [TRIBUS_AGENT_BYE] = on_bye,
-    [TRIBUS_AGENT_CREATE] = on_create, [TRIBUS_AGENT_OPEN] = on_open,
-    [TRIBUS_AGENT_REMOVE] = on_remove, [TRIBUS_AGENT_STATUS] = on_status,
-    [TRIBUS_AGENT_CHILD] = on_child,   [TRIBUS_AGENT_STOP] = on_stop,
+    [TRIBUS_AGENT_HELLO] = on_hello,         [TRIBUS_AGENT_BYE] = on_bye,
+    [TRIBUS_AGENT_CREATE] = on_create,       [TRIBUS_AGENT_OPEN] = on_open,
+    [TRIBUS_AGENT_REMOVE] = on_remove,       [TRIBUS_AGENT_STATUS] = on_status,
+    [TRIBUS_AGENT_CHILD] = on_child,         [TRIBUS_AGENT_STOP] = on_stop,
+    [TRIBUS_AGENT_HOLD] = on_hold,           [TRIBUS_AGENT_LET_GO] = on_let_go,
+    [TRIBUS_AGENT_TAKE_BACK] = on_take_back, [TRIBUS_AGENT_TAKEN_BACK] = on_take_back,
 };
 
 /* *fd: came along with the request, -1: none; set to -1 when taken. */

@@ -96,6 +96,7 @@ static void restore(tribus_agent *agent, const tribus_registry_shm *left)
     for (uint32_t i = 1; i < TRIBUS_REGISTRY_OBJECTS; i++)
         if (tribus_registry_object(left, i, &o) == TRIBUS_OK)
             restore_object(agent, &o);
+    tribus_lease_restore(agent, left);
     agent->orphans_until_ns = tribus_now_ns() + TRIBUS_AGENT_ORPHANS_NS;
     tribus_log(TRIBUS_LOG_WARN,
                "the agent before this one was killed: %u participants and %u objects are "

@@ -216,6 +216,7 @@ void tribus_table_abandon(tribus_agent *agent, tribus_agent_object *o)
     if (o->state == TRIBUS_AGENT_OBJECT_READY)
         (void)close(o->fd);
     if (o->state != TRIBUS_AGENT_OBJECT_CREATING) {
+        tribus_lease_end_object(agent, o->row.number);
         hide_object(agent, o->row.number);
         agent->status.objects--;
     }
@@ -243,6 +244,7 @@ void tribus_table_end(tribus_agent *agent, uint32_t number, bool on_purpose)
         tribus_table_show_participant(agent, p);
         agent->status.deaths++;
     }
+    tribus_lease_end_participant(agent, number);
     for (uint32_t i = 1; i < TRIBUS_REGISTRY_OBJECTS; i++) {
         tribus_agent_object *o = &agent->objects[i];
 

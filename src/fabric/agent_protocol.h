@@ -20,15 +20,20 @@
 #define TRIBUS_AGENT_ROLE_BYTES 16u
 
 typedef enum tribus_agent_request_type {
-    TRIBUS_AGENT_HELLO = 1,  /* name, role; -> welcome, registry fd, bell fd */
-    TRIBUS_AGENT_BYE = 2,    /* leaving on purpose; no reply */
-    TRIBUS_AGENT_CREATE = 3, /* name, kind, bytes, flag stays; -> object, fd */
-    TRIBUS_AGENT_OPEN = 4,   /* name, flag writable; -> object, fd */
-    TRIBUS_AGENT_REMOVE = 5, /* number, generation */
-    TRIBUS_AGENT_OFFER = 6,  /* an object and its fd, to an agent that was started again */
-    TRIBUS_AGENT_STATUS = 7, /* -> tribus_agent_status; needs no HELLO */
-    TRIBUS_AGENT_CHILD = 8,  /* number; -> tribus_agent_child; needs no HELLO */
-    TRIBUS_AGENT_STOP = 9    /* needs no HELLO */
+    TRIBUS_AGENT_HELLO = 1,   /* name, role; -> welcome, registry fd, bell fd */
+    TRIBUS_AGENT_BYE = 2,     /* leaving on purpose; no reply */
+    TRIBUS_AGENT_CREATE = 3,  /* name, kind, bytes, flag stays; -> object, fd */
+    TRIBUS_AGENT_OPEN = 4,    /* name, flag writable; -> object, fd */
+    TRIBUS_AGENT_REMOVE = 5,  /* number, generation */
+    TRIBUS_AGENT_OFFER = 6,   /* an object and its fd, to an agent that was started again */
+    TRIBUS_AGENT_STATUS = 7,  /* -> tribus_agent_status; needs no HELLO */
+    TRIBUS_AGENT_CHILD = 8,   /* number; -> tribus_agent_child; needs no HELLO */
+    TRIBUS_AGENT_STOP = 9,    /* needs no HELLO */
+    TRIBUS_AGENT_HOLD = 10,   /* number, generation; -> tribus_agent_held */
+    TRIBUS_AGENT_LET_GO = 11, /* number, generation, kind: our holder number */
+    TRIBUS_AGENT_TAKE_BACK = 12, /* owner: number, generation, kind: a dead holder, whom
+                                    nobody may succeed from now on */
+    TRIBUS_AGENT_TAKEN_BACK = 13 /* owner, the same: its number is free again */
 } tribus_agent_request_type;
 
 #define TRIBUS_AGENT_FLAG_STAYS    1u
@@ -62,6 +67,11 @@ typedef struct tribus_agent_welcome {
     uint64_t instance;
 } tribus_agent_welcome;
 
+typedef struct tribus_agent_held {
+    uint32_t holder;
+    uint32_t successor; /* nonzero: we follow a dead one of our name under its number */
+} tribus_agent_held;
+
 typedef struct tribus_agent_reply {
     tribus_agent_head head;
     int32_t status; /* tribus_status */
@@ -71,6 +81,7 @@ typedef struct tribus_agent_reply {
     union {
         tribus_agent_welcome welcome;
         tribus_object object;
+        tribus_agent_held held;
         uint64_t words[TRIBUS_AGENT_BODY_BYTES / 8u];
     } body;
 } tribus_agent_reply;

@@ -9,6 +9,7 @@
  *   R2 -> A2   sequence -> copy   an even sequence implies that its words are visible
  *   R3 -> A3   life -> alive      whoever sees a participant alive sees what it left to see
  *   R4 -> A4   revision           whoever sees the revision sees the rows behind it
+ *   R5 -> A5   lease -> holders   whoever sees a holder dead sees its participant dead
  */
 #include "fabric/registry.h"
 #include "base/atomic.h"
@@ -20,8 +21,9 @@
 #include <unistd.h>
 
 /* A change of a row takes some 20 ns; a row that is still odd after this many looks belongs
- * to an agent that was killed in the middle, or was descheduled: either way we go on. */
-#define ROW_LOOKS 10000u
+ * to an agent that was killed in the middle, or was descheduled: we go on, and in the second
+ * case the revision soon tells us to look again. */
+#define ROW_LOOKS 2000u
 
 static void row_write(tribus_registry_row_shm *row, const void *bytes, size_t n)
 {
@@ -68,6 +70,7 @@ void tribus_registry_create(tribus_registry_shm *registry, uint64_t instance)
     tribus_store_rlx(&registry->revision, instance); /* not shared yet, nor these */
     tribus_store_rlx(&registry->participants_high, 1u);
     tribus_store_rlx(&registry->objects_high, 1u);
+    tribus_store_rlx(&registry->leases_high, 0u);
 }
 
 void tribus_registry_put_participant(tribus_registry_shm *registry,
@@ -99,6 +102,59 @@ void tribus_registry_clear_participant(tribus_registry_shm *registry, uint32_t n
 void tribus_registry_clear_object(tribus_registry_shm *registry, uint32_t number)
 {
     row_write(&registry->objects[number], NULL, 0);
+}
+
+#define LEASE_USED UINT64_C(0x8000000000000000)
+#define LEASE_DEAD UINT64_C(0x4000000000000000)
+
+void tribus_registry_put_lease(tribus_registry_shm *registry, uint32_t i,
+                               const tribus_registry_lease *lease)
+{
+    uint64_t word = 0;
+
+    if (lease != NULL)
+        word = LEASE_USED | (lease->dead ? LEASE_DEAD : 0u) |
+               (uint64_t)(lease->holder & 63u) << 32 |
+               (uint64_t)(lease->object & 0xffffu) << 16 | (lease->participant & 0xffffu);
+    if (i >= tribus_load_rlx(&registry->leases_high))     /* ours: one writer */
+        tribus_store_rlx(&registry->leases_high, i + 1u); /* R4 carries it */
+    tribus_store_rel(&registry->leases[i], word);         /* R5 pairs with A5 */
+}
+
+tribus_status tribus_registry_get_lease(const tribus_registry_shm *registry, uint32_t i,
+                                        tribus_registry_lease *out)
+{
+    uint64_t word;
+    tribus_registry_lease lease;
+
+    if (i >= TRIBUS_REGISTRY_LEASES)
+        return TRIBUS_EMPTY;
+    word = tribus_load_acq(&registry->leases[i]); /* A5 pairs with R5 */
+    lease.dead = (word & LEASE_DEAD) != 0;
+    lease.holder = (uint32_t)(word >> 32) & 63u;
+    lease.object = (uint32_t)(word >> 16) & 0xffffu;
+    lease.participant = (uint32_t)word & 0xffffu;
+    if ((word & LEASE_USED) == 0 || lease.holder >= TRIBUS_REGISTRY_HOLDERS ||
+        lease.object == 0 || lease.object >= TRIBUS_REGISTRY_OBJECTS ||
+        lease.participant == 0 || lease.participant >= TRIBUS_REGISTRY_PARTICIPANTS)
+        return TRIBUS_EMPTY;
+    *out = lease;
+    return TRIBUS_OK;
+}
+
+uint64_t tribus_registry_dead_holders(const tribus_registry_shm *registry, uint32_t object)
+{
+    uint32_t high = tribus_load_rlx(&registry->leases_high); /* checked below */
+    uint64_t set = 0;
+    tribus_registry_lease lease;
+
+    if (high > TRIBUS_REGISTRY_LEASES)
+        high = TRIBUS_REGISTRY_LEASES;
+    for (uint32_t i = 0; i < high; i++)
+        if (tribus_registry_get_lease(registry, i, &lease) == TRIBUS_OK && lease.dead &&
+            lease.object == object)
+            set |= UINT64_C(1) << lease.holder;
+    return set;
 }
 
 void tribus_registry_announce(tribus_registry_shm *registry, tribus_doorbell_shm *bell)

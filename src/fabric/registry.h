@@ -20,11 +20,14 @@
 #include "tribus/session.h"
 
 #include <stdatomic.h>
+#include <stdbool.h>
 
 #define TRIBUS_REGISTRY_MAGIC        0x3152474552425254u /* "TRBREGR1" */
-#define TRIBUS_REGISTRY_VERSION      1u
+#define TRIBUS_REGISTRY_VERSION      2u
 #define TRIBUS_REGISTRY_PARTICIPANTS 1024u /* rows; row 0 is never used */
 #define TRIBUS_REGISTRY_OBJECTS      4096u /* rows; row 0 is never used */
+#define TRIBUS_REGISTRY_LEASES       4096u
+#define TRIBUS_REGISTRY_HOLDERS      62u /* of one region, as in fabric.h */
 #define TRIBUS_REGISTRY_ROW_WORDS    15u
 #define TRIBUS_BELL_FILE_BYTES       4096u
 
@@ -46,11 +49,13 @@ typedef struct tribus_registry_shm {
     _Atomic(uint64_t) revision;
     _Atomic(uint32_t) participants_high; /* rows from here on were never used */
     _Atomic(uint32_t) objects_high;
-    uint8_t reserved1[48];
+    _Atomic(uint32_t) leases_high;
+    uint8_t reserved1[44];
     /* The epoch of the participant that lives under this number, 0: nobody. */
     _Atomic(uint32_t) lives[TRIBUS_REGISTRY_PARTICIPANTS];
     tribus_registry_row_shm participants[TRIBUS_REGISTRY_PARTICIPANTS];
     tribus_registry_row_shm objects[TRIBUS_REGISTRY_OBJECTS];
+    _Atomic(uint64_t) leases[TRIBUS_REGISTRY_LEASES]; /* see tribus_registry_lease */
 } tribus_registry_shm;
 
 #define TRIBUS_REGISTRY_BYTES sizeof(tribus_registry_shm)
@@ -60,6 +65,7 @@ _Static_assert(offsetof(tribus_registry_shm, revision) == 64, "own cache line");
 _Static_assert(offsetof(tribus_registry_shm, lives) == 128, "shared layout");
 _Static_assert(offsetof(tribus_registry_shm, participants) == 4224, "shared layout");
 _Static_assert(offsetof(tribus_registry_shm, objects) == 135296, "shared layout");
+_Static_assert(offsetof(tribus_registry_shm, leases) == 659584, "shared layout");
 _Static_assert(sizeof(tribus_object) <= TRIBUS_REGISTRY_ROW_WORDS * 8u, "fits a row");
 
 /* What the row of a participant holds: with its start time, a pid is an identity. */
@@ -70,6 +76,16 @@ typedef struct tribus_registry_life {
 
 _Static_assert(sizeof(tribus_registry_life) <= TRIBUS_REGISTRY_ROW_WORDS * 8u,
                "fits a row");
+
+/* That a participant is a holder of a region: one word, so that it is never half changed.
+ *   63  in use      62  dead: it went, what it held is to be taken back
+ *   32..37  holder  16..31  object  0..15  participant */
+typedef struct tribus_registry_lease {
+    bool dead;
+    uint32_t holder;
+    uint32_t object;
+    uint32_t participant;
+} tribus_registry_lease;
 
 /* ---- the agent ---- */
 
@@ -85,6 +101,10 @@ void tribus_registry_put_object(tribus_registry_shm *registry, const tribus_obje
 /* Empty a row. */
 void tribus_registry_clear_participant(tribus_registry_shm *registry, uint32_t number);
 void tribus_registry_clear_object(tribus_registry_shm *registry, uint32_t number);
+
+/* Set lease i; NULL: free it. */
+void tribus_registry_put_lease(tribus_registry_shm *registry, uint32_t i,
+                               const tribus_registry_lease *lease);
 
 /* After changes: count the revision up and wake who sleeps on the bell. */
 void tribus_registry_announce(tribus_registry_shm *registry, tribus_doorbell_shm *bell);
@@ -108,6 +128,13 @@ TRIBUS_MUST_CHECK tribus_status tribus_registry_object(const tribus_registry_shm
 TRIBUS_MUST_CHECK tribus_status
 tribus_registry_participant(const tribus_registry_shm *registry, uint32_t number,
                             tribus_participant *out, uint64_t *start_time);
+
+/* Lease i. Returns TRIBUS_OK or TRIBUS_EMPTY. */
+TRIBUS_MUST_CHECK tribus_status tribus_registry_get_lease(
+    const tribus_registry_shm *registry, uint32_t i, tribus_registry_lease *out);
+
+/* The set of an object's holders that are dead and not taken back yet. */
+uint64_t tribus_registry_dead_holders(const tribus_registry_shm *registry, uint32_t object);
 
 int tribus_registry_alive(const tribus_registry_shm *registry, uint32_t participant,
                           uint32_t epoch);

@@ -603,6 +603,81 @@ void tribus_session_drop(tribus_session *s, const tribus_object *object, int rem
     *m = s->objects[--s->object_count];
 }
 
+/* ---- holding ---- */
+
+static tribus_status about_holder(tribus_session *s, tribus_agent_request_type type,
+                                  const tribus_object *o, uint32_t holder,
+                                  tribus_agent_reply *reply)
+{
+    tribus_agent_request request = tribus_agent_call_request(type);
+
+    request.number = o->number;
+    request.generation = o->generation;
+    request.kind = holder;
+    return ask(s, &request, reply, NULL, s->timeout_ns);
+}
+
+tribus_status tribus_session_hold(tribus_session *s, const tribus_object *region,
+                                  uint32_t *holder, int *successor)
+{
+    tribus_agent_reply reply;
+    tribus_status st = about_holder(s, TRIBUS_AGENT_HOLD, region, 0, &reply);
+
+    if (st == TRIBUS_OK && reply.body.held.holder >= TRIBUS_REGISTRY_HOLDERS)
+        st = tribus_error_set(TRIBUS_CORRUPT, "holder %u", reply.body.held.holder);
+    if (st != TRIBUS_OK) {
+        tribus_error_add("hold %.63s", region->name);
+        return st;
+    }
+    *holder = reply.body.held.holder;
+    if (successor != NULL)
+        *successor = reply.body.held.successor != 0;
+    return TRIBUS_OK;
+}
+
+tribus_status tribus_session_let_go(tribus_session *s, const tribus_object *region,
+                                    uint32_t holder)
+{
+    tribus_agent_reply reply;
+
+    return about_holder(s, TRIBUS_AGENT_LET_GO, region, holder, &reply);
+}
+
+uint64_t tribus_session_dead_holders(const tribus_session *s, const tribus_object *region)
+{
+    look_after_agent(s);
+    return tribus_registry_dead_holders(s->registry, region->number);
+}
+
+tribus_status tribus_session_reclaim(tribus_session *s, const tribus_object *object,
+                                     tribus_region *region, uint32_t *slots)
+{
+    const uint64_t dead = tribus_session_dead_holders(s, object);
+    uint32_t count = 0;
+    tribus_status st = TRIBUS_OK;
+
+    for (uint32_t h = 0; h < TRIBUS_REGISTRY_HOLDERS && st == TRIBUS_OK; h++) {
+        tribus_agent_reply reply;
+
+        if ((dead >> h & 1u) == 0)
+            continue;
+        st = about_holder(s, TRIBUS_AGENT_TAKE_BACK, object, h, &reply);
+        if (st == TRIBUS_NOT_FOUND) { /* its successor came first */
+            st = TRIBUS_OK;
+            continue;
+        }
+        if (st != TRIBUS_OK)
+            break;
+        count += tribus_region_reclaim(region, h);
+        st = about_holder(s, TRIBUS_AGENT_TAKEN_BACK, object, h, &reply);
+    }
+    if (slots != NULL)
+        *slots = count;
+    if (st != TRIBUS_OK)
+        tribus_error_add("reclaim %.63s", object->name);
+    return st;
+}
+
 /* ---- looking ---- */
 
 uint64_t tribus_session_revision(const tribus_session *s)
