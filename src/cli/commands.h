@@ -11,6 +11,7 @@ int tribus_cli_bench_bus(int argc, char **argv);
 int tribus_cli_bench_cuda(int argc, char **argv);
 int tribus_cli_bench_handoff(int argc, char **argv);
 int tribus_cli_demo(int argc, char **argv);
+int tribus_cli_doctor(int argc, char **argv);
 int tribus_cli_down(int argc, char **argv);
 int tribus_cli_engine(int argc, char **argv);
 int tribus_cli_pipeline(int argc, char **argv);

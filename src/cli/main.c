@@ -9,6 +9,7 @@ static const tribus_cli_command commands[] = {
      false},
     {"down", tribus_cli_down, "end it", false},
     {"status", tribus_cli_status, "show what runs", false},
+    {"doctor", tribus_cli_doctor, "look what is in the way on this machine", false},
     {"demo", tribus_cli_demo, "run the platform on a feed for a while and sum it up",
      false},
     {"bench", tribus_cli_bench, "measure: handoff, hybrid, fabric, ...", false},
