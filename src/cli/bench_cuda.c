@@ -48,6 +48,7 @@ typedef struct bench {
     int card_fd;
     tribus_cuda_timeline t[2]; /* on the card */
     int64_t value;             /* of both timelines */
+    tribus_cu_event events[CHUNK];
     double ns[SAMPLES];
 } bench;
 
@@ -61,6 +62,11 @@ static uint64_t *words(const bench *b)
 static uint64_t *words_data(const bench *b)
 {
     return (uint64_t *)(void *)(b->page_data + 256);
+}
+
+static uint64_t *stamps(const bench *b)
+{
+    return (uint64_t *)(void *)((unsigned char *)b->card.data + (2u << 20));
 }
 
 /* ---- printing ---- */
@@ -164,37 +170,77 @@ static tribus_status bench_memops(bench *b, double *floor_ns)
     return st;
 }
 
-/* The pairs of stamps of `n` hand-overs, as differences. */
-static void take_stamps(bench *b, uint32_t first, uint32_t n)
+/* Stamps are written into memory of the card, so that no kernel ends with a write across the
+ * bus; the pairs of `n` hand-overs come back as differences. */
+static tribus_status take_stamps(bench *b, uint32_t first, uint32_t n)
 {
+    tribus_status st = tribus_cuda_context_check(
+        b->c,
+        b->c->cu->memcpy_dtoh_async(words(b), (tribus_cu_ptr)(uintptr_t)stamps(b),
+                                    2 * n * sizeof(uint64_t), b->c->main.stream),
+        "copy stamps");
+
+    if (st == TRIBUS_OK)
+        st = tribus_cuda_stream_wait(&b->c->main, WAIT_NS);
     for (uint32_t i = 0; i < n; i++)
         b->ns[first + i] = (double)(int64_t)(words(b)[2 * i + 1] - words(b)[2 * i]);
+    return st;
 }
 
-static tribus_status stamp(bench *b, tribus_cuda_stream *s, uint32_t word)
-{
-    tribus_cuda_probe_args args = {.bad = words_data(b) + word};
+/* How the end of one stream's kernel starts another's. */
+typedef enum how {
+    BY_STREAM,  /* the stream writes the value, the other stream waits for it */
+    BY_KERNEL,  /* the kernel stores the value itself, the other stream waits for it */
+    BY_POLLING, /* the same, and the other's kernel is there already and polls */
+    BY_EVENT,   /* an event of the driver: one process only, for comparison */
+    HOWS
+} how;
 
-    return launch(s, "tribus_cuda_probe_stamp", 1, 1, &args);
+static const char *const how_names[HOWS] = {"stream write", "kernel store", "polling",
+                                            "event"};
+
+static tribus_status consume(bench *b, how by, uint32_t i)
+{
+    tribus_cuda_probe_args args = {.bad = stamps(b) + 2 * i + 1,
+                                   .memory = (unsigned char *)b->card.data +
+                                             TRIBUS_CUDA_TIMELINE_VALUE,
+                                   .words = (uint64_t)b->value};
+    tribus_status st = TRIBUS_OK;
+
+    if (by == BY_POLLING)
+        return launch(&b->other, "tribus_cuda_probe_wait_stamp", 1, 1, &args);
+    if (by == BY_EVENT)
+        st = tribus_cuda_context_check(
+            b->c, b->c->cu->stream_wait_event(b->other.stream, b->events[i], 0), "event");
+    else
+        st = tribus_cuda_timeline_wait(&b->other, &b->t[0], b->value, WAIT_NS);
+    args.memory = NULL;
+    return st == TRIBUS_OK ? launch(&b->other, "tribus_cuda_probe_stamp", 1, 1, &args) : st;
 }
 
 /* A kernel fills `bytes`, a stamp ends it; the other stream starts with a stamp. */
 static tribus_status hand_over(bench *b, const tribus_device_memory *tensor, size_t bytes,
-                               uint32_t i)
+                               how by, uint32_t i)
 {
     tribus_cuda_probe_args fill = {.memory = tensor->data, .words = bytes / 4, .seed = i};
+    tribus_cuda_probe_args end = {.bad = stamps(b) + 2 * i};
     tribus_status st = launch(&b->c->main, "tribus_cuda_probe_fill",
                               bytes > 1u << 20 ? 1056 : 32, 256, &fill);
 
     b->value++;
+    if (by == BY_KERNEL || by == BY_POLLING) {
+        end.memory = (unsigned char *)b->card.data + TRIBUS_CUDA_TIMELINE_VALUE;
+        end.words = (uint64_t)b->value;
+    }
     if (st == TRIBUS_OK)
-        st = stamp(b, &b->c->main, 2 * i);
-    if (st == TRIBUS_OK)
+        st = launch(&b->c->main, "tribus_cuda_probe_stamp", 1, 1, &end);
+    if (st == TRIBUS_OK && by == BY_EVENT)
+        st = tribus_cuda_context_check(
+            b->c, b->c->cu->event_record(b->events[i], b->c->main.stream), "event");
+    if (st == TRIBUS_OK && by == BY_STREAM)
         st = tribus_cuda_timeline_advance(&b->c->main, &b->t[0], b->value);
     if (st == TRIBUS_OK)
-        st = tribus_cuda_timeline_wait(&b->other, &b->t[0], b->value, WAIT_NS);
-    if (st == TRIBUS_OK)
-        st = stamp(b, &b->other, 2 * i + 1);
+        st = consume(b, by, i);
     /* One under way: the next does not begin before this one has arrived. */
     if (st == TRIBUS_OK)
         st = tribus_cuda_timeline_advance(&b->other, &b->t[1], b->value);
@@ -204,20 +250,27 @@ static tribus_status hand_over(bench *b, const tribus_device_memory *tensor, siz
 }
 
 static tribus_status bench_timeline(bench *b, const tribus_device_memory *tensor,
-                                    size_t bytes, double floor_ns, double *p50_ns)
+                                    size_t bytes, how by, double floor_ns, double *p50_ns)
 {
     const uint32_t samples = bytes > (size_t)16 << 20 ? 200 : 2000;
     tribus_status st = TRIBUS_OK;
 
     for (uint32_t done = 0; st == TRIBUS_OK && done < samples; done += CHUNK) {
+        /* A gate, so that all is queued before anything runs: else the CPU is measured. */
+        const int64_t gate = ++b->value;
+
+        st = tribus_cuda_timeline_wait(&b->c->main, &b->t[1], gate, WAIT_NS);
         for (uint32_t i = 0; st == TRIBUS_OK && i < CHUNK; i++)
-            st = hand_over(b, tensor, bytes, i);
+            st = hand_over(b, tensor, bytes, by, i);
+        if (st == TRIBUS_OK)
+            st = tribus_cuda_timeline_advance(&b->c->rescue, &b->t[1], gate);
         if (st == TRIBUS_OK)
             st = both_done(b);
-        take_stamps(b, done, CHUNK);
+        if (st == TRIBUS_OK)
+            st = take_stamps(b, done, CHUNK);
     }
     if (st == TRIBUS_OK)
-        *p50_ns = report(b, "timeline", "bus", bytes, floor_ns, samples);
+        *p50_ns = report(b, "timeline", how_names[by], bytes, floor_ns, samples);
     return st;
 }
 
@@ -232,7 +285,7 @@ static tribus_status bench_graph(bench *b)
     tribus_status st = TRIBUS_OK;
 
     for (uint32_t i = 0; result == TRIBUS_CU_OK && st == TRIBUS_OK && i < 2 * CHUNK; i++) {
-        tribus_cuda_probe_args args = {.bad = words_data(b) + i};
+        tribus_cuda_probe_args args = {.bad = stamps(b) + i};
         void *params[] = {&args};
         tribus_cu_function function;
 
@@ -248,8 +301,7 @@ static tribus_status bench_graph(bench *b)
     for (uint32_t k = 0; result == TRIBUS_CU_OK && st == TRIBUS_OK && k < launches; k++) {
         result = cu->graph_launch(exec, b->c->main.stream);
         if (result == TRIBUS_CU_OK)
-            st = tribus_cuda_stream_wait(&b->c->main, WAIT_NS);
-        take_stamps(b, k * CHUNK, CHUNK);
+            st = take_stamps(b, k * CHUNK, CHUNK);
     }
     if (exec != NULL)
         (void)cu->graph_exec_destroy(exec);
@@ -304,7 +356,7 @@ static tribus_status bench_echo(bench *b, double *floor_ns)
     for (uint64_t i = 1; st == TRIBUS_OK && i <= SAMPLES; i++) {
         const int64_t start_ns = tribus_now_ns();
 
-        /* R1, A1 pair with the acquire and release of the kernel. */
+        /* Pairs with the acquire and the release of the kernel. */
         tribus_store_rel(ping, i);
         while (tribus_load_acq(pong) < i)
             if (tribus_now_ns() - start_ns > WAIT_NS)
@@ -611,7 +663,13 @@ static tribus_status bench_sizes(bench *b, double floor_ns)
     double p50_ns[sizeof(sizes) / sizeof(sizes[0])] = {0.0};
 
     for (size_t i = 0; st == TRIBUS_OK && i < sizeof(sizes) / sizeof(sizes[0]); i++)
-        st = bench_timeline(b, &tensor, sizes[i], floor_ns, &p50_ns[i]);
+        for (int by = 0; st == TRIBUS_OK && by < (i == 0 ? HOWS : 1); by++) {
+            double p50 = 0.0;
+
+            st = bench_timeline(b, &tensor, sizes[i], (how)by, floor_ns, &p50);
+            if (by == BY_STREAM)
+                p50_ns[i] = p50;
+        }
     for (size_t i = 0; st == TRIBUS_OK && i < sizeof(sizes) / sizeof(sizes[0]); i += 2)
         st = bench_copies(b, &tensor, sizes[i], p50_ns[i]);
     if (tensor.data != NULL)
@@ -677,6 +735,9 @@ int tribus_cli_bench_cuda(int argc, char **argv)
     st = bench_all(&b, seconds);
     if (b.card_fd >= 0)
         (void)close(b.card_fd);
+    for (uint32_t i = 0; i < CHUNK; i++)
+        if (b.events[i] != NULL)
+            (void)b.c->cu->event_destroy(b.events[i]);
     if (b.c != NULL)
         tribus_cuda_stream_close(&b.other);
     tribus_cuda_context_close(b.c);

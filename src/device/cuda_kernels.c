@@ -3,6 +3,7 @@
 #include "base/error.h"
 #include "device/cuda_context.h"
 #include "device/cuda_mc.h"
+#include "tribus/quant.h"
 
 #include <float.h>
 #include <math.h>
@@ -43,7 +44,9 @@ tribus_status tribus_cuda_kernels_mc_var_es(tribus_device *device,
     unsigned char *scratch = args->scratch;
     const uint32_t assets = (uint32_t)args->dims[0];
     const uint32_t paths = (uint32_t)args->params[MC_PATHS];
-    const size_t loading_bytes = ((size_t)assets + 63) / 64 * 64 * sizeof(float);
+    /* As the row's scratch counts it, or the P&L would end outside. */
+    const size_t loading_bytes =
+        ((size_t)tribus_quant_mc_loading_count(assets) * sizeof(float) + 63) & ~(size_t)63;
     const uint32_t wanted = (paths + TRIBUS_CUDA_MC_THREADS - 1) / TRIBUS_CUDA_MC_THREADS;
     const uint32_t blocks = wanted < TRIBUS_CUDA_MC_BLOCKS ? wanted : TRIBUS_CUDA_MC_BLOCKS;
     const uint32_t columns = (assets + TRIBUS_CUDA_MC_THREADS - 1) / TRIBUS_CUDA_MC_THREADS;

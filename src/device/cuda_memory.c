@@ -63,12 +63,12 @@ static tribus_status map_handle(tribus_cuda_context *c, tribus_cu_handle handle,
         return tribus_cuda_context_check(c, result, "reserve addresses");
     m->reserved = true;
     result = c->cu->mem_map(m->address, m->bytes, 0, handle, 0);
-    if (result != TRIBUS_CU_OK) {
-        *wrong_size = result == TRIBUS_CU_INVALID_VALUE;
+    *wrong_size = result == TRIBUS_CU_INVALID_VALUE;
+    if (result != TRIBUS_CU_OK)
         return tribus_cuda_context_check(c, result, "map memory");
-    }
     m->mapped = true;
     result = c->cu->mem_set_access(m->address, m->bytes, &access, 1);
+    *wrong_size = result == TRIBUS_CU_INVALID_VALUE;
     if (result != TRIBUS_CU_OK)
         return tribus_cuda_context_check(c, result, "allow access to memory");
     m->fd = fcntl(fd, F_DUPFD_CLOEXEC, 3);

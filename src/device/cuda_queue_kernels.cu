@@ -6,9 +6,9 @@
  *   R1 -> A1   commit  -> peek    a cell's sequence word, p + 1 once message p is there
  *   R2 -> A2   release -> claim   the reader's position, at byte 256
  *
- * A warp polls 32 cells at once, one a lane, and takes what is there as one batch: alone, an
- * item costs its latency; in a crowd, 32 share one look across the bus. The work of a batch
- * is spread over the block's warps, an item each. */
+ * What has come by the time a stage looks is taken as one batch of up to 32: alone, an item
+ * costs its latency; in a crowd, 32 share one look across the bus. The work of a batch is
+ * spread over the block's warps, an item each. */
 #include "device/cuda_queue_kernels.h"
 #include "device/cuda_words.h"
 
@@ -40,32 +40,46 @@ static __device__ __forceinline__ void store(const tribus_cuda_queue_ring &r, ui
         tribus_store_rel_gpu(p, v);
 }
 
-/* Warp 0: how many messages from position on are there; 0 once told to stop. */
+/* Warp 0: wait for the message at position; then take it and those that follow it, at most
+ * 32. Returns how many; 0 once told to stop. One lane polls one word: 32 looks at once would
+ * each take longer, on the bus above all. The first message's bytes and the words of those
+ * that may follow are then read together. */
 static __device__ uint32_t take(const tribus_cuda_queue_ring &in, uint64_t position,
-                                const uint64_t *stop)
+                                const uint64_t *stop, uint64_t (*items)[WORDS])
 {
     const uint32_t lane = threadIdx.x;
     const uint32_t stop_every = in.system != 0 ? 64u : 1024u;
+    const uint64_t *first = cell_of(in, position);
+    uint32_t told = 0;
 
-    for (uint32_t polls = 1;; polls++) {
-        const uint64_t *cell = cell_of(in, position + lane);
+    if (lane == 0) {
         /* A1 pairs with R1 in hand_over and in fabric/ring.c. */
-        const bool ready = load(in, cell) == position + lane + 1;
-        const uint32_t there = __ballot_sync(0xffffffffu, ready);
-        const uint32_t n = there == 0xffffffffu ? 32u : (uint32_t)__ffs((int)~there) - 1u;
-
-        __syncwarp(); /* what one lane acquired, the others read */
-        if (n > 0)
-            return n > in.mask + 1u ? in.mask + 1u : n;
-        if (polls % stop_every == 0) {
-            uint64_t told = 0;
-
-            if (lane == 0)
-                told = tribus_load_rlx_sys(stop);
-            if (__shfl_sync(0xffffffffu, told, 0) != 0)
-                return 0;
-        }
+        for (uint32_t polls = 1; load(in, first) != position + 1; polls++)
+            if (polls % stop_every == 0 && tribus_load_rlx_sys(stop) != 0) {
+                told = 1;
+                break;
+            }
     }
+    __syncwarp(); /* what one lane acquired, the others read */
+    if (__shfl_sync(0xffffffffu, told, 0) != 0)
+        return 0;
+    const uint64_t word = lane < WORDS ? __ldcv(&first[1 + lane]) : 0;
+    const bool ready =
+        lane == 0 || (lane <= in.mask &&
+                      /* A1 once more. */
+                      load(in, cell_of(in, position + lane)) == position + lane + 1);
+    const uint32_t there = __ballot_sync(0xffffffffu, ready);
+    const uint32_t n = there == 0xffffffffu ? 32u : (uint32_t)__ffs((int)~there) - 1u;
+
+    if (lane < WORDS)
+        items[0][lane] = word;
+    __syncwarp();
+    for (uint32_t k = 8u + lane; k < n * 8u; k += 32u)
+        if (k % 8u != 0)
+            items[k / 8u][k % 8u - 1u] =
+                __ldcv(&cell_of(in, position + k / 8u)[k % 8u]);
+    __syncwarp();
+    return n;
 }
 
 /* Warp 0: room for n more in the ring that we write; false once told to stop. */
@@ -133,6 +147,21 @@ static __device__ void work_on(const tribus_cuda_queue_stage &s, tribus_cuda_que
     }
 }
 
+static __device__ void work_and_time(const tribus_cuda_queue_stage &s, uint64_t *words)
+{
+    tribus_cuda_queue_item *item = (tribus_cuda_queue_item *)words;
+    const uint64_t start_ns = tribus_device_now_ns();
+
+    if ((item->flags & TRIBUS_CUDA_QUEUE_POISONED) == 0)
+        work_on(s, item);
+    __syncwarp();
+    if (threadIdx.x % 32u == 0)
+        item->work_ns += tribus_device_now_ns() - start_ns;
+    __syncwarp();
+}
+
+/* A single item is worked on by the warp that took it, and the others sleep at a barrier;
+ * from two on all are woken. */
 extern "C" __global__ void __launch_bounds__(TRIBUS_CUDA_QUEUE_THREADS, 1)
     tribus_cuda_queue_run(const __grid_constant__ tribus_cuda_queue_args a)
 {
@@ -140,46 +169,41 @@ extern "C" __global__ void __launch_bounds__(TRIBUS_CUDA_QUEUE_THREADS, 1)
     __shared__ uint32_t count;
     const tribus_cuda_queue_stage s = a.stages[blockIdx.x];
     const tribus_cuda_queue_ring in = a.rings[blockIdx.x], out = a.rings[blockIdx.x + 1];
-    const uint32_t warp = threadIdx.x / 32u, lane = threadIdx.x % 32u;
+    const uint32_t warp = threadIdx.x / 32u;
     uint64_t in_position = *(const uint64_t *)(in.base + RELEASED);
     uint64_t out_position = *(const uint64_t *)(out.base + RELEASED); /* both rings empty */
     uint64_t released = out_position, done = 0;
 
     for (;;) {
-        if (warp == 0) {
-            uint32_t n = take(in, in_position, a.stop);
+        uint32_t n = 0;
 
-            for (uint32_t k = lane; k < n * 8u; k += 32u)
-                if (k % 8u != 0)
-                    items[k / 8u][k % 8u - 1u] =
-                        __ldcv(&cell_of(in, in_position + k / 8u)[k % 8u]);
+        while (warp == 0) {
+            n = take(in, in_position, a.stop, items);
             if (n > 0 && !make_room(out, out_position, n, &released, a.stop))
                 n = 0;
-            if (lane == 0)
-                count = n;
+            if (n == 0 || (n > 1 && s.work != TRIBUS_CUDA_QUEUE_PASS))
+                break;
+            if (s.work != TRIBUS_CUDA_QUEUE_PASS)
+                work_and_time(s, items[0]);
+            hand_over(in, in_position, out, out_position, items, n);
+            in_position += n;
+            out_position += n;
+            done += n;
         }
+        if (threadIdx.x == 0)
+            count = n;
         __syncthreads();
         if (count == 0)
             break;
-        if (s.work != TRIBUS_CUDA_QUEUE_PASS) {
-            for (uint32_t i = warp; i < count; i += WARPS) {
-                tribus_cuda_queue_item *item = (tribus_cuda_queue_item *)items[i];
-                const uint64_t start_ns = tribus_device_now_ns();
-
-                if ((item->flags & TRIBUS_CUDA_QUEUE_POISONED) == 0)
-                    work_on(s, item);
-                __syncwarp();
-                if (lane == 0)
-                    item->work_ns += tribus_device_now_ns() - start_ns;
-            }
-            __syncthreads();
-        }
-        if (warp == 0)
-            hand_over(in, in_position, out, out_position, items, count);
-        in_position += count;
-        out_position += count;
-        done += count;
+        for (uint32_t i = warp; i < count; i += WARPS)
+            work_and_time(s, items[i]);
         __syncthreads();
+        if (warp == 0) {
+            hand_over(in, in_position, out, out_position, items, n);
+            in_position += n;
+            out_position += n;
+            done += n;
+        }
     }
     if (threadIdx.x == 0)
         tribus_store_rel_sys(&a.items[blockIdx.x], done);
