@@ -112,6 +112,17 @@ static void add_engine(daemon_state *d, const char *name, bool enabled)
     finish_command(d, c, 3);
 }
 
+/* Two processes on one card are time-sliced against each other (docs/cuda-notes.md), so that
+ * hosts of both domains on the same card are one host. */
+static bool one_card_for_both(const tribus_platform *p)
+{
+    const char *a = p->neural_host.device, *b = p->gpu_host.device;
+
+    return p->neural_host.enabled && p->gpu_host.enabled && strncmp(a, "cuda", 4) == 0 &&
+           strncmp(b, "cuda", 4) == 0 &&
+           strcmp(a[4] == '\0' ? "cuda:0" : a, b[4] == '\0' ? "cuda:0" : b) == 0;
+}
+
 static void fill(daemon_state *d)
 {
     const tribus_platform *p = &d->platform;
@@ -122,10 +133,18 @@ static void fill(daemon_state *d)
             p->engine_logic_bus.port, p->engine_logic_bus.spawn);
     add_bus(d, "redis-neural-gpu", p->neural_gpu_bus.enabled, p->neural_gpu_bus.host,
             p->neural_gpu_bus.port, p->neural_gpu_bus.spawn);
-    if (p->neural_host.enabled)
+    if (one_card_for_both(p)) {
+        add_host(d, "host-both", "both", p->gpu_host.device, p->gpu_host.core,
+                 p->gpu_host.spin_us);
+        tribus_log(TRIBUS_LOG_INFO,
+                   "one compute host serves both domains on %s: the contexts of two would "
+                   "take turns there, 140 us each",
+                   p->gpu_host.device);
+    }
+    if (p->neural_host.enabled && !one_card_for_both(p))
         add_host(d, "host-neural", "neural", p->neural_host.device, p->neural_host.core,
                  p->neural_host.spin_us);
-    if (p->gpu_host.enabled)
+    if (p->gpu_host.enabled && !one_card_for_both(p))
         add_host(d, "host-gpu", "gpu", p->gpu_host.device, p->gpu_host.core,
                  p->gpu_host.spin_us);
     add_engine(d, "risk", p->risk_engine.enabled); /* listeners before talkers */

@@ -1,7 +1,7 @@
 /* host.c -- see host.h.
  *
  * Ordering:
- *   R2 -> A2   take -> look    whoever sees a stage failed sees the text of why
+ *   R2 -> A2   take -> look    whoever sees a stage ready or failed sees its text
  * A stage changes hands by compare-and-swap of its claim word, from free or from a host that
  * is dead, so at every moment one host at most has it.
  */
@@ -29,6 +29,7 @@ struct tribus_host {
     tribus_host_cfg cfg;
     tribus_peers peers;
     tribus_device *device;
+    tribus_device *cpu; /* the same, or a second one for what the device cannot run */
     char device_name[16];
     served plans[TRIBUS_HOST_MOST_PLANS]; /* by priority, highest first */
     uint32_t plan_count;
@@ -53,7 +54,11 @@ tribus_status tribus_host_open(const tribus_host_cfg *cfg, const tribus_peers *p
     if (h->cfg.domains == 0)
         h->cfg.domains = TRIBUS_DOMAIN_NEURAL | TRIBUS_DOMAIN_GPU;
     st = tribus_device_open(cfg->device != NULL ? cfg->device : "cpu", &h->device);
+    h->cpu = h->device;
+    if (st == TRIBUS_OK && tribus_device_type(h->device) != TRIBUS_DEVICE_CPU)
+        st = tribus_device_open("cpu", &h->cpu);
     if (st != TRIBUS_OK) {
+        tribus_device_close(h->device);
         free(h);
         return st;
     }
@@ -106,6 +111,19 @@ static void refuse(const served *v, uint32_t node)
                tribus_error_text());
 }
 
+/* Why a stage is not where its host is, for `tribus status`. */
+static void say_where(const tribus_host *h, const served *v, uint32_t node,
+                      const tribus_stage *stage)
+{
+    tribus_plan_stage_shm *shm = tribus_plan_stage(v->plan, node);
+
+    if (tribus_stage_device(stage) == h->device)
+        shm->text[0] = '\0';
+    else
+        (void)snprintf(shm->text, sizeof(shm->text), "runs on cpu: not to be had on %s",
+                       h->device_name);
+}
+
 static bool claim(const tribus_host *h, const served *v, uint32_t node)
 {
     tribus_plan_stage_shm *shm = tribus_plan_stage(v->plan, node);
@@ -125,6 +143,7 @@ static bool take_stage(tribus_host *h, served *v, uint32_t node)
                                   .node = node,
                                   .host = v->place,
                                   .device = h->device,
+                                  .cpu = h->cpu,
                                   .device_mem = v->device_mem,
                                   .threads = h->cfg.threads == 0 ? 1 : h->cfg.threads};
     tribus_stage *stage = NULL;
@@ -142,6 +161,7 @@ static bool take_stage(tribus_host *h, served *v, uint32_t node)
         return false;
     }
     insert_stage(v, stage);
+    say_where(h, v, node, stage);
     set_claim(v, node, TRIBUS_STAGE_READY);
     return true;
 }
@@ -265,6 +285,8 @@ void tribus_host_close(tribus_host *host)
         return;
     while (host->plan_count > 0)
         leave(host, host->plan_count - 1);
+    if (host->cpu != host->device)
+        tribus_device_close(host->cpu);
     tribus_device_close(host->device);
     free(host);
 }

@@ -78,6 +78,15 @@ tribus_status tribus_operation_check(const tribus_graph *graph,
     return kind != NULL ? kind->check(graph, node) : unknown(graph, node);
 }
 
+bool tribus_operation_runs_on(const tribus_graph_node *node, tribus_device *device)
+{
+    const tribus_operation_kind *kind = kind_of(node);
+
+    if (kind == NULL || tribus_device_type(device) == TRIBUS_DEVICE_CPU)
+        return true; /* what there is none of is the business of open */
+    return kind->runs_on != NULL && kind->runs_on(node->operation, device);
+}
+
 tribus_status tribus_operation_open(const tribus_graph *graph,
                                     const tribus_graph_node *node, tribus_device *device,
                                     uint32_t threads, tribus_operation **out)

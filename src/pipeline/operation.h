@@ -20,6 +20,9 @@ typedef struct tribus_operation tribus_operation;
 TRIBUS_MUST_CHECK tribus_status tribus_operation_check(const tribus_graph *graph,
                                                        const tribus_graph_node *node);
 
+/* Can the stage's operation run on that device? Every one runs on the CPU. */
+bool tribus_operation_runs_on(const tribus_graph_node *node, tribus_device *device);
+
 /* Load it on a device. graph and node are borrowed until close.
  * Returns TRIBUS_OK, or whatever loading said; the text names file, line and stage. */
 TRIBUS_MUST_CHECK tribus_status tribus_operation_open(const tribus_graph *graph,
@@ -49,6 +52,8 @@ typedef struct tribus_operation_kind {
     /* Is this word one of ours? */
     bool (*knows)(const char *word);
     tribus_status (*check)(const tribus_graph *graph, const tribus_graph_node *node);
+    /* (optional) NULL: on the CPU only. */
+    bool (*runs_on)(const char *word, tribus_device *device);
     tribus_status (*open)(tribus_operation *op);
     tribus_status (*run)(tribus_operation *op, const tribus_operation_call *call);
     void (*close)(tribus_operation *op);

@@ -33,6 +33,18 @@ static tribus_status check(const tribus_graph *graph, const tribus_graph_node *n
     return st == TRIBUS_OK ? tribus_operation_params(graph, node, &entry, NULL) : st;
 }
 
+static bool runs_on(const char *word, tribus_device *device)
+{
+    tribus_kernel *kernel = NULL;
+
+    if (tribus_kernel_open(device, word, &kernel) != TRIBUS_OK) {
+        tribus_error_clear(); /* to be asked is no fault */
+        return false;
+    }
+    tribus_kernel_close(kernel);
+    return true;
+}
+
 static tribus_status open_kernel(tribus_operation *op)
 {
     tribus_kernel *kernel = NULL;
@@ -74,6 +86,7 @@ static void close_kernel(tribus_operation *op)
 const tribus_operation_kind tribus_operation_kernel = {.name = "kernel",
                                                        .knows = knows,
                                                        .check = check,
+                                                       .runs_on = runs_on,
                                                        .open = open_kernel,
                                                        .run = run,
                                                        .close = close_kernel};

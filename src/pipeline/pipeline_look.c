@@ -144,7 +144,7 @@ tribus_status tribus_pipeline_get_stage(const tribus_pipeline *pipe, uint32_t i,
     (void)snprintf(out->operation, sizeof(out->operation), "%s", n->operation);
     claim = tribus_load_acq(&shm->claim); /* A2 pairs with R2 in host.c's set_claim */
     out->state = tribus_plan_claim_state(claim);
-    if (out->state == TRIBUS_STAGE_FAILED) {
+    if (out->state == TRIBUS_STAGE_FAILED || out->state == TRIBUS_STAGE_READY) {
         memcpy(out->text, shm->text, sizeof(out->text));
         out->text[sizeof(out->text) - 1] = '\0';
     }

@@ -33,6 +33,7 @@ struct tribus_stage {
     uint32_t flags;
     int64_t end_ns;
     uint8_t *mem; /* the plan's memory as the device reaches it */
+    tribus_device *device;
     int32_t device_type, device_index;
     tribus_status broken; /* what ready() found wrong, for step() to report */
 };
@@ -120,11 +121,11 @@ tribus_status tribus_stage_open(const tribus_stage_cfg *cfg, tribus_stage **out)
     s->index = cfg->node;
     s->node = &cfg->plan->graph->nodes[cfg->node];
     s->shm = tribus_plan_stage(cfg->plan, cfg->node);
-    s->mem = cfg->device_mem;
-    s->device_type = tribus_device_type(cfg->device);
-    s->device_index = tribus_device_index(cfg->device);
-    st =
-        tribus_operation_open(cfg->plan->graph, s->node, cfg->device, cfg->threads, &s->op);
+    s->device = tribus_operation_runs_on(s->node, cfg->device) ? cfg->device : cfg->cpu;
+    s->mem = s->device == cfg->device ? cfg->device_mem : cfg->plan->mem;
+    s->device_type = tribus_device_type(s->device);
+    s->device_index = tribus_device_index(s->device);
+    st = tribus_operation_open(cfg->plan->graph, s->node, s->device, cfg->threads, &s->op);
     if (st == TRIBUS_OK)
         st = open_links(s);
     if (st == TRIBUS_OK)
@@ -135,6 +136,11 @@ tribus_status tribus_stage_open(const tribus_stage_cfg *cfg, tribus_stage **out)
     }
     *out = s;
     return TRIBUS_OK;
+}
+
+tribus_device *tribus_stage_device(const tribus_stage *stage)
+{
+    return stage->device;
 }
 
 void tribus_stage_close(tribus_stage *stage)

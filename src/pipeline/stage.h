@@ -22,7 +22,8 @@ typedef struct tribus_stage_cfg {
     uint32_t node;     /* claimed by us */
     uint32_t host;     /* our place among the plan's hosts */
     tribus_device *device;
-    void *device_mem; /* the plan's memory as the device reaches it */
+    tribus_device *cpu; /* for operations that `device` cannot run; may be the same */
+    void *device_mem;   /* the plan's memory as the device reaches it */
     uint32_t threads;
 } tribus_stage_cfg;
 
@@ -32,6 +33,9 @@ typedef struct tribus_stage_cfg {
 TRIBUS_MUST_CHECK tribus_status tribus_stage_open(const tribus_stage_cfg *cfg,
                                                   tribus_stage **out);
 void tribus_stage_close(tribus_stage *stage);
+
+/* Where it runs: the device or the CPU. */
+tribus_device *tribus_stage_device(const tribus_stage *stage);
 
 uint32_t tribus_stage_node(const tribus_stage *stage);
 
