@@ -28,5 +28,6 @@
 #include "tribus/quant_indicator.h"
 #include "tribus/quant_analytics.h"
 #include "tribus/quant_backtest.h"
+#include "tribus/quant_csv.h"
 
 #endif

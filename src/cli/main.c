@@ -14,6 +14,8 @@ static const tribus_cli_command commands[] = {
      false},
     {"bench", tribus_cli_bench, "measure: handoff, hybrid, fabric, ...", false},
     {"publish", tribus_cli_publish, "put messages on the buses", false},
+    {"quant", tribus_cli_quant, "the mathematics on CSV files: var, vpin, optimise, ...",
+     false},
     {"tap", tribus_cli_tap, "watch the messages of any bus", false},
     {"pipeline", tribus_cli_pipeline, "list, show, run, check, draw, trace, stop pipelines",
      false},
