@@ -1,6 +1,7 @@
 /* bridge.c -- start and stop, connections, the set of our origins. See bridge.h. */
 #include "agent/bridge.h"
 
+#include "agent/bridge_answer.h"
 #include "agent/bridge_side.h"
 #include "base/clock.h"
 #include "base/error.h"
@@ -66,6 +67,11 @@ uint64_t tribus_bridge_types_of(uint32_t bus)
     return types;
 }
 
+uint32_t tribus_bridge_jobs_of(uint32_t bus)
+{
+    return bus == TRIBUS_BUS_NEURAL_GPU ? TRIBUS_BRIDGE_JOBS : TRIBUS_BRIDGE_JOBS - 1u;
+}
+
 /* ---- connections ---- */
 
 /* Say in the registry where the server is: from now on what is durable waits to be stored
@@ -106,7 +112,7 @@ tribus_status tribus_bridge_side_connect(tribus_bridge_side *side)
         announce_server(side) != TRIBUS_OK)
         tribus_log(TRIBUS_LOG_WARN, "%s bus: %s", tribus_wire_bus_title(side->bus),
                    tribus_error_text());
-    if (tribus_add_ar(&c->up, 1u) == TRIBUS_BRIDGE_JOBS - 1u &&
+    if (tribus_add_ar(&c->up, 1u) == tribus_bridge_jobs_of(side->bus) - 1u &&
         tribus_swap_ar(&c->warned, 0u) != 0)
         tribus_log(TRIBUS_LOG_INFO, "%s bus: joined with redis at %s again",
                    tribus_wire_bus_title(side->bus), tribus_redis_name(side->redis));
@@ -180,9 +186,11 @@ static void copy_cfg(tribus_bridge *b, const tribus_bridge_cfg *cfg)
 static const struct {
     const char *name;
     void *(*run)(void *side);
-} jobs[TRIBUS_BRIDGE_JOBS] = {[TRIBUS_BRIDGE_IN] = {"in", tribus_bridge_in_run},
-                              [TRIBUS_BRIDGE_OUT] = {"out", tribus_bridge_out_run},
-                              [TRIBUS_BRIDGE_STORE] = {"store", tribus_bridge_store_run}};
+} jobs[TRIBUS_BRIDGE_JOBS] = {
+    [TRIBUS_BRIDGE_IN] = {"in", tribus_bridge_in_run},
+    [TRIBUS_BRIDGE_OUT] = {"out", tribus_bridge_out_run},
+    [TRIBUS_BRIDGE_STORE] = {"store", tribus_bridge_store_run},
+    [TRIBUS_BRIDGE_ANSWER] = {"answer", tribus_bridge_answer_run}};
 
 static tribus_status start_side(tribus_bridge *b, uint32_t bus, tribus_bridge_job job,
                                 const char *socket_path)
@@ -207,7 +215,7 @@ static tribus_status start_side(tribus_bridge *b, uint32_t bus, tribus_bridge_jo
         st = tribus_bus_open(side->session, &bus_cfg, &side->handle);
     if (st != TRIBUS_OK)
         return st;
-    side->handle->quiet = true;
+    side->handle->quiet = job != TRIBUS_BRIDGE_ANSWER;
     if (job == TRIBUS_BRIDGE_IN)
         side->handle->cell_bytes = IN_BYTES;
     fault = pthread_create(&side->thread, NULL, jobs[job].run, side);
@@ -236,7 +244,7 @@ tribus_status tribus_bridge_start(const tribus_bridge_cfg *cfg, tribus_bridge **
     (void)sigfillset(&all); /* signals are the process's own business */
     (void)pthread_sigmask(SIG_SETMASK, &all, &before);
     for (uint32_t bus = 0; bus < TRIBUS_BUSES && st == TRIBUS_OK; bus++) {
-        for (uint32_t job = 0; job < TRIBUS_BRIDGE_JOBS && st == TRIBUS_OK; job++) {
+        for (uint32_t job = 0; job < tribus_bridge_jobs_of(bus) && st == TRIBUS_OK; job++) {
             if (!b->cfg.servers[bus].off)
                 st = start_side(b, bus, (tribus_bridge_job)job, cfg->socket_path);
         }
@@ -286,7 +294,7 @@ tribus_status tribus_bridge_get_stats(const tribus_bridge *b, uint32_t bus,
         return tribus_error_set(TRIBUS_BAD_ARG, "%u is no bus", bus);
     c = &b->counters[bus]; /* all of them counters and hints, read by people */
     *out = (tribus_bridge_stats){
-        .connected = tribus_load_rlx(&c->up) == TRIBUS_BRIDGE_JOBS,
+        .connected = tribus_load_rlx(&c->up) == tribus_bridge_jobs_of(bus),
         .listening = tribus_load_rlx(&c->listening),
         .wanted = tribus_load_rlx(&c->confirmed),
         .sent = tribus_load_rlx(&c->sent),
@@ -299,6 +307,7 @@ tribus_status tribus_bridge_get_stats(const tribus_bridge *b, uint32_t bus,
         .cut = tribus_load_rlx(&c->cut),
         .outages = tribus_load_rlx(&c->outages),
         .stored = tribus_load_rlx(&c->stored),
+        .copied_bytes = tribus_load_rlx(&c->copied_bytes),
         .store_lost = tribus_load_rlx(&c->store_lost),
     };
     return TRIBUS_OK;

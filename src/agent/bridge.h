@@ -35,13 +35,24 @@ typedef struct tribus_bridge_server {
     uint16_t port;    /* 0: the bus's own, 6380 to 6382 */
 } tribus_bridge_server;
 
+/* The holder (region_commit) that stands for readers of other hosts. */
+#define TRIBUS_BRIDGE_HOLDER 61u
+
+/* Answer a HYBRID_PIPELINE_COORD request: change *m into the reply. Called by the bridge's
+ * own thread, with its session. On a fault the error text is the answer. m NULL: the session
+ * is about to be closed. */
+typedef tribus_status (*tribus_bridge_pipeline_fn)(void *context, tribus_session *session,
+                                                   tribus_msg_hybrid_pipeline_coord *m);
+
 typedef struct tribus_bridge_cfg {
     const char *socket_path; /* of the agent; NULL: the default */
     tribus_bridge_server servers[TRIBUS_BUSES];
-    const char *user;     /* NULL: "default" */
-    const char *password; /* NULL: none */
-    int64_t look_ns;      /* how often to ask who listens; 0: 100 ms */
-    int64_t spin_ns;      /* poll this long before sleeping; 0: 20 us */
+    const char *user;                   /* NULL: "default" */
+    const char *password;               /* NULL: none */
+    int64_t look_ns;                    /* how often to ask who listens; 0: 100 ms */
+    int64_t spin_ns;                    /* poll this long before sleeping; 0: 20 us */
+    tribus_bridge_pipeline_fn pipeline; /* NULL: such requests are refused */
+    void *pipeline_context;             /* borrowed until stop */
 } tribus_bridge_cfg;
 
 /* Start the threads; servers need not be there yet. cfg: copied. out: owned by the caller.
@@ -69,7 +80,8 @@ typedef struct tribus_bridge_stats {
     uint64_t cut;       /* taken, without their unknown members, which were too long */
     uint64_t outages;   /* connections lost or refused */
     uint64_t stored;    /* durable messages sent to their streams */
-    uint64_t store_lost; /* durable messages overwritten before they were stored */
+    uint64_t store_lost;   /* durable messages overwritten before they were stored */
+    uint64_t copied_bytes; /* of tensors, for readers of other hosts */
 } tribus_bridge_stats;
 
 /* Returns TRIBUS_OK or TRIBUS_BAD_ARG (no such bus). Any thread. */

@@ -3,6 +3,7 @@
  * bridge.c      start, stop, statistics, origins
  * bridge_out.c  fabric -> wire          bridge_in.c  wire -> fabric
  * bridge_store.c  durable messages -> Redis streams
+ * bridge_answer.c  coordination messages, answered
  */
 #ifndef TRIBUS_AGENT_BRIDGE_SIDE_H
 #define TRIBUS_AGENT_BRIDGE_SIDE_H
@@ -28,17 +29,19 @@ typedef struct tribus_bridge_counters {
     _Atomic(uint64_t) outages;
     _Atomic(uint64_t) stored;
     _Atomic(uint64_t) store_lost;
-    _Atomic(uint32_t) up; /* connections that are up, 0 to TRIBUS_BRIDGE_JOBS */
+    _Atomic(uint64_t) copied_bytes;
+    _Atomic(uint32_t) up; /* connections that are up */
     _Atomic(uint32_t) warned;
 } tribus_bridge_counters;
 
 typedef enum tribus_bridge_job {
-    TRIBUS_BRIDGE_IN = 0,   /* wire -> fabric */
-    TRIBUS_BRIDGE_OUT = 1,  /* fabric -> wire */
-    TRIBUS_BRIDGE_STORE = 2 /* durable messages -> streams */
+    TRIBUS_BRIDGE_IN = 0,    /* wire -> fabric */
+    TRIBUS_BRIDGE_OUT = 1,   /* fabric -> wire */
+    TRIBUS_BRIDGE_STORE = 2, /* durable messages -> streams */
+    TRIBUS_BRIDGE_ANSWER = 3 /* coordination messages; on the Neural-GPU bus alone */
 } tribus_bridge_job;
 
-#define TRIBUS_BRIDGE_JOBS 3u
+#define TRIBUS_BRIDGE_JOBS 4u
 
 /* One job for one bus: a thread. */
 typedef struct tribus_bridge_side {
@@ -81,6 +84,9 @@ void tribus_bridge_side_sleep(tribus_bridge_side *side, int64_t timeout_ns);
 /* Remember a process whose messages we send; and: is this one of them? */
 void tribus_bridge_origin_add(tribus_bridge *bridge, uint32_t origin);
 bool tribus_bridge_origin_is_ours(const tribus_bridge *bridge, uint32_t origin);
+
+/* How many connections a bus has. */
+uint32_t tribus_bridge_jobs_of(uint32_t bus);
 
 /* Set of all types of a bus. */
 uint64_t tribus_bridge_types_of(uint32_t bus);

@@ -141,8 +141,12 @@ static void publish_when_the_server_is_away_for_long_says_full(void)
     CHECK(tribus_bus_stored_wait(a.bus, 0) == TRIBUS_TIMEOUT);
     start_server();
     for (uint64_t i = 2; i <= 1025; i++) {
-        CHECK(next_order(c, NULL) == i);
+        bool again = false;
+        const uint64_t got = next_order(c, &again);
+
         CHECK(tribus_consumer_ack(c) == TRIBUS_OK);
+        CHECK(got == i || (again && got < i)); /* the server missed an acknowledgement */
+        i -= got != i;
     }
     CHECK(publish_order(&a, 1026) == TRIBUS_OK);
     CHECK(next_order(c, NULL) == 1026 && tribus_consumer_ack(c) == TRIBUS_OK);

@@ -1,0 +1,619 @@
+/* bridge_answer.c -- the five coordination messages, answered: one thread, Neural-GPU bus.
+ *
+ * A request is a coordination message with phase "request", from the wire or from a local
+ * process. The answer is the same type with phase "reply" or "error", published on the Redis
+ * channel that the request names in reply_channel, and for a local requester on the bus.
+ * docs/wire-examples.md shows each with redis-cli.
+ *
+ * Objects made here: region/<name> (a region, laid out) and queue/<name> (two timelines, then
+ * a ring). They live as long as the agent, or until they are freed.
+ */
+#include "agent/bridge_answer.h"
+
+#include "base/clock.h"
+#include "base/error.h"
+#include "base/log.h"
+#include "bus/bus.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define STEP_NS     20000000LL
+#define WAITING_NS  1000000LL
+#define MOST_WAITS  64u
+#define MOST_WAIT   60000000000LL
+#define MOST_BYTES  (1ull << 32)
+#define QUEUE_FRONT (2u * TRIBUS_TIMELINE_BYTES)
+#define CALL_NS     1000000000LL
+#define MOST_FETCH  (64u << 20)
+
+/* Copy the error text into a message's text field and mark it. */
+static void fail(char *text, size_t n, uint32_t *phase)
+{
+    *phase = TRIBUS_WIRE_PHASE_ERROR;
+    (void)tribus_wire_text_set(text, n, tribus_error_text());
+}
+
+static tribus_status find_object(tribus_session *session, const char *name, uint32_t number,
+                                 tribus_object *out)
+{
+    uint32_t cursor = 0;
+
+    while (tribus_session_next_object(session, &cursor, out) == TRIBUS_OK) {
+        if (out->owner != 0 &&
+            (name != NULL ? strcmp(out->name, name) == 0 : out->number == number))
+            return TRIBUS_OK;
+    }
+    return name != NULL
+               ? tribus_error_set(TRIBUS_NOT_FOUND, "there is no %s", name)
+               : tribus_error_set(TRIBUS_NOT_FOUND, "there is no region %u", number);
+}
+
+static uint32_t process_of(tribus_session *session, uint32_t participant)
+{
+    tribus_participant row;
+    uint32_t cursor = 0;
+
+    while (tribus_session_next_participant(session, &cursor, &row) == TRIBUS_OK) {
+        if (row.number == participant)
+            return (uint32_t)row.pid;
+    }
+    return 0;
+}
+
+/* ---- regions: SHARED_MEMORY_ALLOC ---- */
+
+static tribus_status region_name(const tribus_msg_shared_memory_alloc *m, char *name,
+                                 size_t n)
+{
+    if (m->name[0] == '\0')
+        return tribus_error_set(TRIBUS_BAD_ARG, "name: needed, such as \"forecasts\"");
+    (void)snprintf(name, n, "region/%s", m->name);
+    return TRIBUS_OK;
+}
+
+/* Name, size, slots and owner of a region that is there. */
+static tribus_status describe(tribus_session *session, const tribus_object *object,
+                              tribus_msg_shared_memory_alloc *m)
+{
+    tribus_object mapped;
+    tribus_region *region = NULL;
+    void *mem = NULL;
+    tribus_status st;
+
+    if (m->generation != 0 && m->generation != object->generation)
+        return tribus_error_set(TRIBUS_REFUSED, "generation: it is %" PRIu64 " by now",
+                                object->generation);
+    st = tribus_session_open_object(session, object->name, 0, &mapped, &mem);
+    if (st != TRIBUS_OK)
+        return st;
+    if (tribus_region_open(mem, (size_t)mapped.bytes, TRIBUS_READER, TRIBUS_BRIDGE_HOLDER,
+                           &region) == TRIBUS_OK) {
+        m->slot_bytes = tribus_region_slot_bytes(region);
+        m->slots = tribus_region_slots(region);
+        m->slots_free = tribus_region_free_slots(region);
+        tribus_region_close(region);
+    } else {
+        m->slot_bytes = m->slots = m->slots_free = 0; /* a layout of its owner's own */
+    }
+    (void)tribus_wire_text_set(m->name, sizeof(m->name),
+                               strncmp(mapped.name, "region/", 7) == 0 ? mapped.name + 7
+                                                                       : mapped.name);
+    (void)tribus_wire_text_set(m->device, sizeof(m->device), "cpu");
+    m->region = mapped.number;
+    m->generation = mapped.generation;
+    m->size_bytes = mapped.bytes;
+    m->owner_process = process_of(session, mapped.owner);
+    return TRIBUS_OK;
+}
+
+static tribus_status allocate(tribus_session *session, tribus_msg_shared_memory_alloc *m)
+{
+    tribus_region_cfg cfg = {.slot_bytes = m->slot_bytes, .slots = m->slots};
+    char name[TRIBUS_NAME_BYTES];
+    tribus_object object;
+    void *mem = NULL;
+    size_t bytes;
+    tribus_status st = region_name(m, name, sizeof(name));
+
+    if (st != TRIBUS_OK)
+        return st;
+    if (m->device[0] != '\0' && strcmp(m->device, "cpu") != 0)
+        return tribus_error_set(TRIBUS_UNSUPPORTED,
+                                "device: %s: only a compute host allocates there",
+                                m->device);
+    if (cfg.slot_bytes == 0 && cfg.slots > 0)
+        cfg.slot_bytes = m->size_bytes / cfg.slots;
+    if (cfg.slot_bytes == 0 || cfg.slot_bytes > MOST_BYTES)
+        return tribus_error_set(TRIBUS_BAD_ARG,
+                                "slot_bytes: 1 to %llu needed (or size_bytes and slots)",
+                                MOST_BYTES);
+    bytes = tribus_region_bytes(&cfg);
+    if (bytes == 0 || bytes > MOST_BYTES)
+        return tribus_error_set(TRIBUS_BAD_ARG,
+                                "%u slots of %" PRIu64 " bytes: at most %llu "
+                                "bytes and 65536 slots",
+                                m->slots, m->slot_bytes, MOST_BYTES);
+    st = tribus_session_create_object(session, name, TRIBUS_OBJECT_REGION, bytes, 0,
+                                      &object, &mem);
+    if (st == TRIBUS_OK)
+        st = tribus_region_create(mem, bytes, &cfg, object.number);
+    if (st == TRIBUS_OK) {
+        m->generation = 0;
+        st = describe(session, &object, m);
+    }
+    return st;
+}
+
+/* A region that was allocated here, of the generation asked for. */
+static tribus_status own_region(tribus_session *session, tribus_msg_shared_memory_alloc *m,
+                                tribus_object *object)
+{
+    char name[TRIBUS_NAME_BYTES];
+    tribus_status st;
+
+    if (m->name[0] != '\0')
+        (void)snprintf(name, sizeof(name), "region/%s", m->name);
+    st = find_object(session, m->name[0] != '\0' ? name : NULL, m->region, object);
+    if (st == TRIBUS_NOT_FOUND && m->name[0] != '\0') /* by its full name, of any owner */
+        st = find_object(session, m->name, 0, object);
+    if (st != TRIBUS_OK)
+        return st;
+    if (object->kind != TRIBUS_OBJECT_REGION && m->operation != TRIBUS_WIRE_MEMORY_DESCRIBE)
+        return tribus_error_set(TRIBUS_REFUSED, "%s is no region", object->name);
+    if (m->generation != 0 && m->generation != object->generation)
+        return tribus_error_set(TRIBUS_REFUSED, "generation: it is %" PRIu64 " by now",
+                                object->generation);
+    if (m->operation != TRIBUS_WIRE_MEMORY_DESCRIBE &&
+        object->owner != tribus_session_participant(session))
+        return tribus_error_set(TRIBUS_REFUSED, "%s belongs to process %u", object->name,
+                                process_of(session, object->owner));
+    return TRIBUS_OK;
+}
+
+static tribus_status answer_memory(tribus_session *session,
+                                   tribus_msg_shared_memory_alloc *m)
+{
+    tribus_msg_shared_memory_alloc now = *m;
+    tribus_object object;
+    tribus_status st;
+
+    if (m->operation == TRIBUS_WIRE_MEMORY_ALLOCATE)
+        return allocate(session, m);
+    st = own_region(session, m, &object);
+    if (st != TRIBUS_OK || m->operation == TRIBUS_WIRE_MEMORY_DESCRIBE)
+        return st == TRIBUS_OK ? describe(session, &object, m) : st;
+    st = describe(session, &object, &now);
+    if (st != TRIBUS_OK)
+        return st;
+    if (now.slots_free != now.slots)
+        return tribus_error_set(TRIBUS_REFUSED, "%u of %u slots are in use",
+                                now.slots - now.slots_free, now.slots);
+    tribus_session_drop(session, &object, 1);
+    if (m->operation == TRIBUS_WIRE_MEMORY_FREE) {
+        (void)tribus_wire_text_set(m->name, sizeof(m->name), now.name);
+        m->region = now.region;
+        return TRIBUS_OK;
+    }
+    (void)tribus_wire_text_set(m->name, sizeof(m->name), now.name);
+    if (m->slots == 0)
+        m->slots = now.slots;
+    if (m->slot_bytes == 0 && m->size_bytes == 0)
+        m->slot_bytes = now.slot_bytes;
+    return allocate(session, m);
+}
+
+/* ---- queues: COMPUTE_QUEUE_SYNC ---- */
+
+typedef struct queue_view {
+    tribus_timeline_shm *line[2]; /* produced, consumed */
+} queue_view;
+
+static tribus_status create_queue(tribus_session *session,
+                                  const tribus_msg_compute_queue_sync *m, const char *name)
+{
+    const uint32_t slots = m->slots != 0 ? m->slots : 256u;
+    const uint32_t cell = m->slot_bytes != 0 ? (m->slot_bytes + 8u + 63u) / 64u * 64u : 64u;
+    const size_t ring = tribus_ring_bytes(slots, cell);
+    tribus_object object;
+    unsigned char *bytes;
+    void *mem = NULL;
+    tribus_status st;
+
+    if (ring == 0 || ring > MOST_BYTES)
+        return tribus_error_set(TRIBUS_BAD_ARG,
+                                "slots: %u: a power of two from 2 to 2^24 is needed; "
+                                "slot_bytes: %u",
+                                slots, m->slot_bytes);
+    st = tribus_session_create_object(session, name, TRIBUS_OBJECT_RING, QUEUE_FRONT + ring,
+                                      0, &object, &mem);
+    if (st != TRIBUS_OK)
+        return st;
+    bytes = mem;
+    st = tribus_timeline_create(bytes, TRIBUS_TIMELINE_BYTES, 0);
+    if (st == TRIBUS_OK)
+        st =
+            tribus_timeline_create(bytes + TRIBUS_TIMELINE_BYTES, TRIBUS_TIMELINE_BYTES, 0);
+    if (st == TRIBUS_OK)
+        st = tribus_ring_create(bytes + QUEUE_FRONT, ring, slots, cell);
+    return st;
+}
+
+static tribus_status open_queue(tribus_session *session, const char *name, queue_view *out)
+{
+    tribus_object object;
+    unsigned char *bytes;
+    void *mem = NULL;
+    tribus_status st = find_object(session, name, 0, &object);
+
+    if (st == TRIBUS_OK)
+        st = tribus_session_open_object(session, name, 1, &object, &mem);
+    if (st != TRIBUS_OK)
+        return st;
+    if (object.bytes < QUEUE_FRONT)
+        return tribus_error_set(TRIBUS_CORRUPT, "%s is no queue", name);
+    bytes = mem;
+    st = tribus_timeline_open(bytes, TRIBUS_TIMELINE_BYTES, &out->line[0]);
+    if (st == TRIBUS_OK)
+        st = tribus_timeline_open(bytes + TRIBUS_TIMELINE_BYTES, TRIBUS_TIMELINE_BYTES,
+                                  &out->line[1]);
+    return st;
+}
+
+static uint64_t value_of(const tribus_timeline_shm *line)
+{
+    return (uint64_t)tribus_timeline_get(line);
+}
+
+/* Returns TRIBUS_EMPTY when the answer has to wait. */
+static tribus_status answer_queue(tribus_session *session, tribus_msg_compute_queue_sync *m)
+{
+    char name[TRIBUS_NAME_BYTES];
+    queue_view q = {{NULL, NULL}};
+    tribus_status st = TRIBUS_OK;
+
+    (void)snprintf(name, sizeof(name), "queue/%s", m->queue);
+    if (m->operation == TRIBUS_WIRE_QUEUE_CREATE)
+        st = create_queue(session, m, name);
+    if (st == TRIBUS_OK)
+        st = open_queue(session, name, &q);
+    if (st != TRIBUS_OK)
+        return st;
+    if (m->operation == TRIBUS_WIRE_QUEUE_ADVANCE) {
+        if (m->value > (uint64_t)INT64_MAX - 1)
+            return tribus_error_set(TRIBUS_BAD_ARG, "value: %" PRIu64 " is too large",
+                                    m->value);
+        if (m->value < value_of(q.line[m->timeline]))
+            return tribus_error_set(TRIBUS_REFUSED,
+                                    "value: a timeline only grows, and is at %" PRIu64,
+                                    value_of(q.line[m->timeline]));
+        st = tribus_timeline_advance(q.line[m->timeline], (int64_t)m->value);
+        if (st != TRIBUS_OK)
+            return st;
+    } else if (m->operation == TRIBUS_WIRE_QUEUE_READ && m->timeout_ns > 0 &&
+               value_of(q.line[m->timeline]) < m->value) {
+        return TRIBUS_EMPTY;
+    }
+    m->produced = value_of(q.line[0]);
+    m->consumed = value_of(q.line[1]);
+    return TRIBUS_OK;
+}
+
+/* ---- tensors: NEURAL_TO_GPU_COMPUTE, GPU_TO_NEURAL_REFINE ---- */
+
+static uint64_t tensor_bytes(const int64_t *shape, uint32_t rank, uint32_t dtype)
+{
+    static const uint8_t size[] = {
+        [TRIBUS_WIRE_DTYPE_FLOAT16] = 2, [TRIBUS_WIRE_DTYPE_BFLOAT16] = 2,
+        [TRIBUS_WIRE_DTYPE_FLOAT32] = 4, [TRIBUS_WIRE_DTYPE_FLOAT64] = 8,
+        [TRIBUS_WIRE_DTYPE_INT8] = 1,    [TRIBUS_WIRE_DTYPE_INT16] = 2,
+        [TRIBUS_WIRE_DTYPE_INT32] = 4,   [TRIBUS_WIRE_DTYPE_INT64] = 8,
+        [TRIBUS_WIRE_DTYPE_UINT8] = 1,   [TRIBUS_WIRE_DTYPE_UINT16] = 2,
+        [TRIBUS_WIRE_DTYPE_UINT32] = 4,  [TRIBUS_WIRE_DTYPE_UINT64] = 8,
+        [TRIBUS_WIRE_DTYPE_BOOL] = 1};
+    uint64_t n = dtype < sizeof(size) ? size[dtype] : 0;
+
+    for (uint32_t i = 0; i < rank; i++) {
+        if (shape[i] < 0 || (shape[i] > 0 && n > MOST_BYTES / (uint64_t)shape[i]))
+            return UINT64_MAX;
+        n *= (uint64_t)shape[i];
+    }
+    return n > 0 ? n : UINT64_MAX;
+}
+
+/* Put the bytes of a slot beside its descriptor, for a reader of another host. The slot must
+ * have been committed to us (TRIBUS_BRIDGE_HOLDER); it is given back. */
+static tribus_status fetch(tribus_bridge_side *side, const tribus_slot_ref *ref, char *key,
+                           size_t key_bytes)
+{
+    tribus_object object;
+    tribus_region *region = NULL;
+    const void *bytes = NULL;
+    void *mem = NULL;
+    redisReply *reply = NULL;
+    const char *words[5] = {"SET", key, NULL, "EX", "60"};
+    size_t lengths[5] = {3, 0, 0, 2, 2};
+    tribus_status st;
+
+    if (ref->bytes > MOST_FETCH)
+        return tribus_error_set(TRIBUS_BAD_ARG,
+                                "shape, dtype: a tensor of 1 to %u bytes is needed",
+                                MOST_FETCH);
+    st = find_object(side->session, NULL, ref->region, &object);
+
+    if (st == TRIBUS_OK)
+        st = tribus_session_open_object(side->session, object.name, 1, &object, &mem);
+    if (st == TRIBUS_OK)
+        st = tribus_region_open(mem, (size_t)object.bytes, TRIBUS_READER,
+                                TRIBUS_BRIDGE_HOLDER, &region);
+    if (st != TRIBUS_OK)
+        return st;
+    st = tribus_region_receive(region, ref, &bytes);
+    if (st != TRIBUS_OK) {
+        tribus_error_add("slot %u of region %u", ref->slot, ref->region);
+        goto out;
+    }
+    (void)snprintf(key, key_bytes, "nautilus-tensor-%u-%u-%" PRIu64, ref->region, ref->slot,
+                   ref->generation);
+    words[2] = bytes;
+    lengths[1] = strlen(key);
+    lengths[2] = (size_t)ref->bytes;
+    st = tribus_redis_queue(side->redis, 5, words, lengths);
+    while (st == TRIBUS_OK && tribus_redis_unanswered(side->redis) > 0) {
+        st = tribus_redis_next_wait(side->redis, CALL_NS, &reply);
+        if (st != TRIBUS_OK)
+            break;
+        if (reply->type == REDIS_REPLY_ERROR)
+            st = tribus_error_set(TRIBUS_REFUSED, "redis: %s", reply->str);
+        freeReplyObject(reply);
+    }
+    if (st == TRIBUS_OK) /* counted: it was not handed over by reference */
+        (void)tribus_add_rlx(&side->bridge->counters[side->bus].copied_bytes, ref->bytes);
+    if (tribus_region_release(region, ref) != TRIBUS_OK)
+        tribus_error_clear(); /* received above, so it is ours to release */
+out:
+    tribus_region_close(region);
+    return st;
+}
+
+/* The two hand-over messages have the same fields at the same places but for the name of
+ * what is to be done. */
+static tribus_status answer_tensor(tribus_bridge_side *side, const char *operation,
+                                   const tribus_slot_ref *ref, char *text,
+                                   size_t text_bytes)
+{
+    char key[64];
+    tribus_status st;
+
+    if (strcmp(operation, "fetch") != 0)
+        return tribus_error_set(
+            TRIBUS_UNSUPPORTED,
+            "%s: no compute host takes it from the wire; \"fetch\" reads "
+            "the tensor, a pipeline computes",
+            operation);
+    st = fetch(side, ref, key, sizeof(key));
+    if (st == TRIBUS_OK)
+        (void)tribus_wire_text_set(text, text_bytes, key);
+    return st;
+}
+
+/* ---- requests ---- */
+
+typedef struct waiting {
+    tribus_msg_compute_queue_sync m;
+    int64_t deadline_ns;
+} waiting;
+
+typedef struct answerer {
+    tribus_bridge_side *side;
+    tribus_subscription *sub;
+    waiting waits[MOST_WAITS];
+    uint32_t wait_count;
+    char json[TRIBUS_WIRE_JSON_BYTES];
+} answerer;
+
+/* Publish the answer where it was asked for. */
+static tribus_status reply_to(answerer *a, tribus_msg_header *m, const char *channel)
+{
+    tribus_bridge_side *side = a->side;
+    const bool remote = (m->flags & TRIBUS_MSG_FROM_WIRE) != 0;
+    const char *words[] = {"PUBLISH", channel, a->json};
+    size_t lengths[3] = {7, strlen(channel), 0};
+    tribus_status st = TRIBUS_OK;
+
+    m->flags = 0;
+    m->timestamp_wall_ns = tribus_now_wall_ns();
+    m->origin = side->handle->origin;
+    m->sequence = ++side->handle->sequence[m->bus];
+    (void)tribus_wire_text_set(m->engine_type, sizeof(m->engine_type), "agent");
+    (void)tribus_wire_text_set(m->engine_instance, sizeof(m->engine_instance), "tribusd");
+    if (!remote)
+        st = tribus_bus_publish(side->handle, m);
+    if (st == TRIBUS_OK && channel[0] != '\0') {
+        st = tribus_wire_to_json(m, a->json, sizeof(a->json), &lengths[2]);
+        if (st == TRIBUS_OK)
+            st = tribus_redis_queue(side->redis, 3, words, lengths);
+    }
+    return st;
+}
+
+static tribus_status queue_request(answerer *a, tribus_msg_compute_queue_sync *m)
+{
+    const tribus_status st = answer_queue(a->side->session, m);
+
+    m->phase = TRIBUS_WIRE_PHASE_REPLY;
+    if (st == TRIBUS_EMPTY && a->wait_count < MOST_WAITS && m->timeout_ns <= MOST_WAIT) {
+        a->waits[a->wait_count++] =
+            (waiting){.m = *m, .deadline_ns = tribus_deadline_ns(m->timeout_ns)};
+        return TRIBUS_OK;
+    }
+    if (st == TRIBUS_EMPTY)
+        (void)tribus_error_set(TRIBUS_FULL, "timeout_ns: over 60 s, or %u waits already",
+                               MOST_WAITS);
+    if (st != TRIBUS_OK)
+        fail(m->text, sizeof(m->text), &m->phase);
+    return reply_to(a, &m->header, m->reply_channel);
+}
+
+static tribus_status memory_request(answerer *a, tribus_msg_shared_memory_alloc *m)
+{
+    m->phase = TRIBUS_WIRE_PHASE_REPLY;
+    if (answer_memory(a->side->session, m) != TRIBUS_OK)
+        fail(m->text, sizeof(m->text), &m->phase);
+    return reply_to(a, &m->header, m->reply_channel);
+}
+
+static tribus_status pipeline_request(answerer *a, tribus_msg_hybrid_pipeline_coord *m)
+{
+    const tribus_bridge_cfg *cfg = &a->side->bridge->cfg;
+    tribus_status st;
+
+    m->phase = TRIBUS_WIRE_PHASE_REPLY;
+    if (cfg->pipeline == NULL)
+        st = tribus_error_set(TRIBUS_UNSUPPORTED, "this agent knows no pipelines");
+    else
+        st = cfg->pipeline(cfg->pipeline_context, a->side->session, m);
+    if (st != TRIBUS_OK)
+        fail(m->text, sizeof(m->text), &m->phase);
+    return reply_to(a, &m->header, m->reply_channel);
+}
+
+static tribus_status compute_request(answerer *a, tribus_msg_neural_to_gpu_compute *m)
+{
+    const tribus_slot_ref ref = {.region = m->region,
+                                 .slot = m->slot,
+                                 .generation = m->generation,
+                                 .offset = m->offset_bytes,
+                                 .bytes = tensor_bytes(m->shape, m->rank, m->dtype)};
+
+    m->phase = TRIBUS_WIRE_PHASE_REPLY;
+    if (answer_tensor(a->side, m->operation, &ref, m->text, sizeof(m->text)) != TRIBUS_OK)
+        fail(m->text, sizeof(m->text), &m->phase);
+    return reply_to(a, &m->header, m->reply_channel);
+}
+
+static tribus_status refine_request(answerer *a, tribus_msg_gpu_to_neural_refine *m)
+{
+    const tribus_slot_ref ref = {.region = m->region,
+                                 .slot = m->slot,
+                                 .generation = m->generation,
+                                 .offset = m->offset_bytes,
+                                 .bytes = tensor_bytes(m->shape, m->rank, m->dtype)};
+
+    m->phase = TRIBUS_WIRE_PHASE_REPLY;
+    if (answer_tensor(a->side, m->model, &ref, m->text, sizeof(m->text)) != TRIBUS_OK)
+        fail(m->text, sizeof(m->text), &m->phase);
+    return reply_to(a, &m->header, m->reply_channel);
+}
+
+static tribus_status take_request(answerer *a, const tribus_msg_header *h)
+{
+    tribus_msg_any m;
+
+    memcpy(&m, h, sizeof(*h) + h->body_bytes);
+    switch (h->type) {
+    case TRIBUS_MSG_SHARED_MEMORY_ALLOC:
+        return m.shared_memory_alloc.phase != TRIBUS_WIRE_PHASE_REQUEST
+                   ? TRIBUS_OK
+                   : memory_request(a, &m.shared_memory_alloc);
+    case TRIBUS_MSG_COMPUTE_QUEUE_SYNC:
+        return m.compute_queue_sync.phase != TRIBUS_WIRE_PHASE_REQUEST
+                   ? TRIBUS_OK
+                   : queue_request(a, &m.compute_queue_sync);
+    case TRIBUS_MSG_HYBRID_PIPELINE_COORD:
+        return m.hybrid_pipeline_coord.phase != TRIBUS_WIRE_PHASE_REQUEST
+                   ? TRIBUS_OK
+                   : pipeline_request(a, &m.hybrid_pipeline_coord);
+    case TRIBUS_MSG_NEURAL_TO_GPU_COMPUTE:
+        return m.neural_to_gpu_compute.phase != TRIBUS_WIRE_PHASE_REQUEST
+                   ? TRIBUS_OK
+                   : compute_request(a, &m.neural_to_gpu_compute);
+    case TRIBUS_MSG_GPU_TO_NEURAL_REFINE:
+        return m.gpu_to_neural_refine.phase != TRIBUS_WIRE_PHASE_REQUEST
+                   ? TRIBUS_OK
+                   : refine_request(a, &m.gpu_to_neural_refine);
+    default:
+        return TRIBUS_OK;
+    }
+}
+
+/* Answer the reads whose timeline arrived, or whose time is over. */
+static tribus_status look_at_waits(answerer *a)
+{
+    tribus_status sent = TRIBUS_OK;
+
+    for (uint32_t i = a->wait_count; i-- > 0 && sent == TRIBUS_OK;) {
+        waiting *w = &a->waits[i];
+        tribus_status st = answer_queue(a->side->session, &w->m);
+
+        if (st == TRIBUS_EMPTY && tribus_deadline_left_ns(w->deadline_ns) > 0)
+            continue;
+        if (st == TRIBUS_EMPTY)
+            (void)tribus_error_set(TRIBUS_TIMEOUT, "timed out: %s did not reach %" PRIu64,
+                                   w->m.timeline == 0 ? "produced" : "consumed",
+                                   w->m.value);
+        if (st != TRIBUS_OK)
+            fail(w->m.text, sizeof(w->m.text), &w->m.phase);
+        sent = reply_to(a, &w->m.header, w->m.reply_channel);
+        *w = a->waits[--a->wait_count];
+    }
+    return sent;
+}
+
+static tribus_status turn(answerer *a)
+{
+    const tribus_wait_cfg wait = {.spin_ns = 1,
+                                  .timeout_ns = a->wait_count > 0 ? WAITING_NS : STEP_NS};
+    const tribus_msg_header *m = NULL;
+    redisReply *reply = NULL;
+    tribus_status st = tribus_bus_next_wait(a->sub, &m, NULL, &wait);
+
+    if (st == TRIBUS_OK)
+        st = take_request(a, m);
+    if (st == TRIBUS_OK || st == TRIBUS_TIMEOUT)
+        st = look_at_waits(a);
+    if (st == TRIBUS_OK)
+        st = tribus_redis_flush(a->side->redis);
+    while (st == TRIBUS_OK || st == TRIBUS_FULL) {
+        st =
+            tribus_redis_next(a->side->redis, &reply); /* how many heard: not our concern */
+        if (st == TRIBUS_OK)
+            freeReplyObject(reply);
+    }
+    return st == TRIBUS_EMPTY ? TRIBUS_OK : st;
+}
+
+void *tribus_bridge_answer_run(void *context)
+{
+    tribus_bridge_side *side = context;
+    const tribus_bus_filter filter = {.types = (1ull << TRIBUS_MSG_NEURAL_TO_GPU_COMPUTE) |
+                                               (1ull << TRIBUS_MSG_GPU_TO_NEURAL_REFINE) |
+                                               (1ull << TRIBUS_MSG_HYBRID_PIPELINE_COORD) |
+                                               (1ull << TRIBUS_MSG_SHARED_MEMORY_ALLOC) |
+                                               (1ull << TRIBUS_MSG_COMPUTE_QUEUE_SYNC),
+                                      .without_own = 1};
+    answerer *a = calloc(1, sizeof(*a));
+
+    if (a == NULL || tribus_bus_subscribe(side->handle, &filter, &a->sub) != TRIBUS_OK) {
+        tribus_log(TRIBUS_LOG_ERROR, "%s bus: requests are not answered: %s",
+                   tribus_wire_bus_title(side->bus),
+                   a == NULL ? "no memory" : tribus_error_text());
+        free(a);
+        return NULL;
+    }
+    a->side = side;
+    while (tribus_load_rlx(&side->bridge->stopping) == 0) { /* looked at again and again */
+        if (tribus_bridge_side_connect(side) != TRIBUS_OK)
+            tribus_bridge_side_sleep(side, STEP_NS);
+        else if (turn(a) != TRIBUS_OK)
+            tribus_bridge_side_disconnect(side);
+    }
+    if (side->bridge->cfg.pipeline != NULL &&
+        side->bridge->cfg.pipeline(side->bridge->cfg.pipeline_context, side->session,
+                                   NULL) != TRIBUS_OK)
+        tribus_log(TRIBUS_LOG_WARN, "pipelines: %s", tribus_error_text());
+    free(a); /* its subscription is the handle's */
+    return NULL;
+}

@@ -1,0 +1,187 @@
+/* pipeline_answer.c -- see pipeline_answer.h. */
+#include "pipeline/pipeline_answer.h"
+
+#include "base/error.h"
+#include "base/platform.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define MOST 16u
+
+struct tribus_pipeline_answer {
+    tribus_pipeline *pipes[MOST];
+    char names[MOST][TRIBUS_PIPELINE_NAME_BYTES];
+    uint64_t runs[MOST];
+    uint32_t count;
+};
+
+tribus_status tribus_pipeline_answer_open(tribus_pipeline_answer **out)
+{
+    tribus_pipeline_answer *a = calloc(1, sizeof(*a));
+
+    if (a == NULL)
+        return tribus_error_set(TRIBUS_NO_MEMORY, "answer about pipelines");
+    *out = a;
+    return TRIBUS_OK;
+}
+
+void tribus_pipeline_answer_close(tribus_pipeline_answer *a)
+{
+    free(a); /* pipelines were closed with their session */
+}
+
+static int32_t find(const tribus_pipeline_answer *a, const char *name)
+{
+    for (uint32_t i = 0; i < a->count; i++) {
+        if (strcmp(a->names[i], name) == 0)
+            return (int32_t)i;
+    }
+    return -1;
+}
+
+static void drop(tribus_pipeline_answer *a, uint32_t i)
+{
+    tribus_pipeline_close(a->pipes[i]);
+    a->count--;
+    a->pipes[i] = a->pipes[a->count];
+    a->runs[i] = a->runs[a->count];
+    memmove(a->names[i], a->names[a->count], sizeof(a->names[i]));
+}
+
+/* A name that is one of a file, and none of a path. */
+static tribus_status check_name(const char *name)
+{
+    for (const char *c = name; *c != '\0'; c++) {
+        if (strchr("abcdefghijklmnopqrstuvwxyz0123456789_-", *c) == NULL)
+            return tribus_error_set(TRIBUS_BAD_ARG, "pipeline: %s: a-z 0-9 _ - are allowed",
+                                    name);
+    }
+    return name[0] != '\0' ? TRIBUS_OK
+                           : tribus_error_set(TRIBUS_BAD_ARG, "pipeline: a name is needed");
+}
+
+static tribus_status add(tribus_pipeline_answer *a, tribus_session *session,
+                         const char *name)
+{
+    char file[96];
+    char path[4096];
+    const tribus_pipeline_cfg cfg = {.path = path, .name = name};
+    tribus_status st;
+
+    if (find(a, name) >= 0)
+        return tribus_error_set(TRIBUS_EXISTS, "%s is registered", name);
+    if (a->count == MOST)
+        return tribus_error_set(TRIBUS_FULL, "%u pipelines are registered: stop one", MOST);
+    (void)snprintf(file, sizeof(file), "pipelines/%s.yaml", name);
+    st = tribus_platform_file(file, path, sizeof(path));
+    if (st == TRIBUS_OK)
+        st = tribus_pipeline_register(session, &cfg, &a->pipes[a->count]);
+    if (st != TRIBUS_OK)
+        return st;
+    (void)snprintf(a->names[a->count], sizeof(a->names[0]), "%s", name);
+    a->runs[a->count++] = 0;
+    return TRIBUS_OK;
+}
+
+/* Give finished runs back, so that their slots can be used again. */
+static void collect(tribus_pipeline *pipe)
+{
+    tribus_pipeline_result result;
+
+    while (tribus_pipeline_await_wait(pipe, 0, &result) == TRIBUS_OK)
+        tribus_pipeline_release(pipe, result.run);
+}
+
+static tribus_status start(tribus_pipeline_answer *a, const char *name, uint64_t *run)
+{
+    const int32_t i = find(a, name);
+    const char *input;
+    tribus_tensor shape;
+    tribus_status st;
+
+    if (i < 0)
+        return tribus_error_set(TRIBUS_NOT_FOUND, "%s was not registered from the wire",
+                                name);
+    collect(a->pipes[i]);
+    st = tribus_pipeline_claim(a->pipes[i]);
+    if (st == TRIBUS_FULL)
+        return tribus_error_set(st, "as many runs as allowed are in flight");
+    for (uint32_t k = 0;
+         st == TRIBUS_OK &&
+         tribus_pipeline_get_input(a->pipes[i], k, &input, &shape) == TRIBUS_OK;
+         k++) {
+        tribus_tensor t;
+
+        if (a->runs[i] > 0)
+            continue; /* slots hold the values of a run before, zeros */
+        st = tribus_pipeline_input(a->pipes[i], k, &t);
+        if (st == TRIBUS_OK)
+            memset(tribus_tensor_address(&t), 0,
+                   (size_t)tribus_tensor_elements(&t) * tribus_dtype_bytes(t.dtype));
+    }
+    if (st == TRIBUS_OK)
+        st = tribus_pipeline_submit(a->pipes[i], 0, run);
+    if (st == TRIBUS_OK)
+        a->runs[i]++;
+    return st;
+}
+
+static tribus_status report(tribus_session *session, tribus_msg_hybrid_pipeline_coord *m)
+{
+    tribus_pipeline *pipe = NULL;
+    tribus_pipeline_stats s;
+    tribus_pipeline_link_row link;
+    tribus_status st = tribus_pipeline_open(session, m->pipeline, &pipe);
+
+    if (st != TRIBUS_OK)
+        return st;
+    tribus_pipeline_get_stats(pipe, &s);
+    m->runs_done = s.finished - s.failed;
+    m->runs_failed = s.failed;
+    m->total_p50_ns = s.total.p50_ns;
+    m->total_p99_ns = s.total.p99_ns;
+    m->handoffs = s.handoffs;
+    m->handoffs_copied = 0;
+    for (uint32_t i = 0; tribus_pipeline_get_link(pipe, i, &link) == TRIBUS_OK; i++) {
+        if (link.bytes_copied > 0)
+            m->handoffs_copied += link.runs;
+    }
+    m->runs_in_flight = s.runs_in_flight;
+    tribus_pipeline_close(pipe);
+    return TRIBUS_OK;
+}
+
+tribus_status tribus_pipeline_answer_request(void *answer, tribus_session *session,
+                                             tribus_msg_hybrid_pipeline_coord *m)
+{
+    tribus_pipeline_answer *a = answer;
+    tribus_status st;
+    int32_t i;
+
+    while (m == NULL && a->count > 0)
+        drop(a, a->count - 1);
+    if (m == NULL)
+        return TRIBUS_OK;
+    st = check_name(m->pipeline);
+    if (st != TRIBUS_OK)
+        return st;
+    i = find(a, m->pipeline);
+    switch ((tribus_wire_pipeline)m->operation) {
+    case TRIBUS_WIRE_PIPELINE_REGISTER:
+        return add(a, session, m->pipeline);
+    case TRIBUS_WIRE_PIPELINE_START:
+        return start(a, m->pipeline, &m->run);
+    case TRIBUS_WIRE_PIPELINE_STOP:
+        if (i < 0)
+            return tribus_pipeline_stop(session, m->pipeline);
+        drop(a, (uint32_t)i);
+        return TRIBUS_OK;
+    case TRIBUS_WIRE_PIPELINE_REPORT:
+        if (i >= 0)
+            collect(a->pipes[i]);
+        return report(session, m);
+    }
+    return tribus_error_set(TRIBUS_BAD_ARG, "operation: not one of its choices");
+}
