@@ -63,6 +63,15 @@ static uint32_t process_of(tribus_session *session, uint32_t participant)
     return 0;
 }
 
+/* Let somebody else's region go; other objects may be mapped for another use, too, and a
+ * session has one mapping of each. */
+static void unmap_region(tribus_session *session, const tribus_object *object)
+{
+    if (object->kind == TRIBUS_OBJECT_REGION &&
+        object->owner != tribus_session_participant(session))
+        tribus_session_drop(session, object, 0);
+}
+
 /* ---- regions: SHARED_MEMORY_ALLOC ---- */
 
 static tribus_status region_name(const tribus_msg_shared_memory_alloc *m, char *name,
@@ -102,6 +111,7 @@ static tribus_status describe(tribus_session *session, const tribus_object *obje
                                strncmp(mapped.name, "region/", 7) == 0 ? mapped.name + 7
                                                                        : mapped.name);
     (void)tribus_wire_text_set(m->device, sizeof(m->device), "cpu");
+    unmap_region(session, &mapped);
     m->region = mapped.number;
     m->generation = mapped.generation;
     m->size_bytes = mapped.bytes;
@@ -348,8 +358,11 @@ static tribus_status fetch(tribus_bridge_side *side, const tribus_slot_ref *ref,
     if (st == TRIBUS_OK)
         st = tribus_region_open(mem, (size_t)object.bytes, TRIBUS_READER,
                                 TRIBUS_BRIDGE_HOLDER, &region);
-    if (st != TRIBUS_OK)
+    if (st != TRIBUS_OK) {
+        if (mem != NULL)
+            unmap_region(side->session, &object);
         return st;
+    }
     st = tribus_region_receive(region, ref, &bytes);
     if (st != TRIBUS_OK) {
         tribus_error_add("slot %u of region %u", ref->slot, ref->region);
@@ -375,6 +388,7 @@ static tribus_status fetch(tribus_bridge_side *side, const tribus_slot_ref *ref,
         tribus_error_clear(); /* received above, so it is ours to release */
 out:
     tribus_region_close(region);
+    unmap_region(side->session, &object);
     return st;
 }
 

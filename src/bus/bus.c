@@ -15,6 +15,7 @@
 
 #define LINGER_NS     100000000LL
 #define DURABLE_CELLS 1024u
+#define STORE_NS      1000000000LL /* at close, for what is durable and not stored yet */
 
 static const char *const lane_names[TRIBUS_BUS_LANES] = {"bus", "urgent", "durable"};
 static const uint32_t default_cells[TRIBUS_BUSES] = {16384, 2048, 2048};
@@ -136,6 +137,21 @@ tribus_status tribus_bus_open(tribus_session *session, const tribus_bus_cfg *cfg
     return TRIBUS_OK;
 }
 
+/* claimed_only: of lanes that the agent has begun to store. */
+static bool all_stored(const tribus_bus *bus, bool claimed_only)
+{
+    for (uint32_t b = 0; b < TRIBUS_BUSES; b++) {
+        const tribus_bus_lane *l = &bus->lanes[b][TRIBUS_BUS_DURABLE];
+
+        /* Relaxed as in is_full(). */
+        if (l->topic != NULL &&
+            (!claimed_only || tribus_load_rlx(&l->store->claimed) != 0) &&
+            tribus_load_rlx(&l->store->stored) < tribus_topic_published(l->topic))
+            return false;
+    }
+    return true;
+}
+
 /* A publisher that ends right after its first message would take its topic away before
  * those who want it have joined. Wait for them, briefly: they may be busy, or stuck. */
 static void linger(tribus_bus *bus)
@@ -164,6 +180,8 @@ static void linger(tribus_bus *bus)
 
 void tribus_bus_close(tribus_bus *bus)
 {
+    const struct timespec step = {.tv_nsec = 500000};
+    int64_t stored_by;
     bool published = false;
 
     if (bus == NULL)
@@ -175,6 +193,9 @@ void tribus_bus_close(tribus_bus *bus)
         tribus_bus_unsubscribe(bus->subscriptions);
     if (published)
         linger(bus);
+    stored_by = tribus_deadline_ns(STORE_NS);
+    while (!all_stored(bus, true) && tribus_deadline_left_ns(stored_by) > 0)
+        (void)nanosleep(&step, NULL);
     for (uint32_t b = 0; b < TRIBUS_BUSES; b++) {
         for (uint32_t lane = 0; lane < TRIBUS_BUS_LANES; lane++) {
             if (bus->lanes[b][lane].topic == NULL)
@@ -364,24 +385,12 @@ tribus_status tribus_bus_get_stats(const tribus_bus *bus, uint32_t bus_number,
     return TRIBUS_OK;
 }
 
-static bool all_stored(const tribus_bus *bus)
-{
-    for (uint32_t b = 0; b < TRIBUS_BUSES; b++) {
-        const tribus_bus_lane *l = &bus->lanes[b][TRIBUS_BUS_DURABLE];
-
-        if (l->topic != NULL && tribus_load_rlx(&l->store->stored) <
-                                    tribus_topic_published(l->topic)) /* as in is_full() */
-            return false;
-    }
-    return true;
-}
-
 tribus_status tribus_bus_stored_wait(tribus_bus *bus, int64_t timeout_ns)
 {
     const int64_t deadline = tribus_deadline_ns(timeout_ns);
     const struct timespec step = {.tv_nsec = 200000};
 
-    while (!all_stored(bus)) {
+    while (!all_stored(bus, false)) {
         if (tribus_deadline_left_ns(deadline) == 0)
             return TRIBUS_TIMEOUT;
         (void)nanosleep(&step, NULL);

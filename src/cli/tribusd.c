@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "base/os.h"
 #include "cli/cli.h"
+#include "pipeline/pipeline_answer.h"
 #include "tribus/agent.h"
 
 #include <signal.h>
@@ -203,7 +204,7 @@ static void raise_limits(void)
 }
 
 static tribus_status start_bridge(const daemon_state *d, const char *socket,
-                                  tribus_bridge **out)
+                                  tribus_pipeline_answer *pipelines, tribus_bridge **out)
 {
     const tribus_platform *p = &d->platform;
     const tribus_bridge_cfg cfg = {
@@ -217,7 +218,9 @@ static tribus_status start_bridge(const daemon_state *d, const char *socket,
                     {.off = !p->neural_gpu_bus.enabled,
                      .host = p->neural_gpu_bus.host,
                      .port = (uint16_t)p->neural_gpu_bus.port}},
-        .password = p->redis.password[0] != '\0' ? p->redis.password : NULL};
+        .password = p->redis.password[0] != '\0' ? p->redis.password : NULL,
+        .pipeline = tribus_pipeline_answer_request,
+        .pipeline_context = pipelines};
 
     return tribus_bridge_start(&cfg, out);
 }
@@ -237,13 +240,16 @@ static tribus_status run(const daemon_state *d, int stop_fd)
         .keep_servers = 1};
     tribus_agent *agent = NULL;
     tribus_bridge *bridge = NULL;
+    tribus_pipeline_answer *pipelines = NULL;
     tribus_scrape *scrape = NULL;
     tribus_status st = tribus_agent_start(&cfg, &agent);
 
     if (st != TRIBUS_OK)
         return st;
     tribus_log(TRIBUS_LOG_INFO, "serving %s", tribus_agent_socket(agent));
-    st = start_bridge(d, tribus_agent_socket(agent), &bridge);
+    st = tribus_pipeline_answer_open(&pipelines);
+    if (st == TRIBUS_OK)
+        st = start_bridge(d, tribus_agent_socket(agent), pipelines, &bridge);
     if (st == TRIBUS_OK && p->agent.metrics_port != 0 &&
         tribus_scrape_start(tribus_agent_socket(agent), (int)p->agent.metrics_port, bridge,
                             &scrape) != TRIBUS_OK) /* everything else works without */
@@ -254,6 +260,7 @@ static tribus_status run(const daemon_state *d, int stop_fd)
     tribus_log(TRIBUS_LOG_INFO, "stopping");
     tribus_scrape_stop(scrape);
     tribus_bridge_stop(bridge);
+    tribus_pipeline_answer_close(pipelines);
     tribus_agent_stop(agent);
     return st;
 }

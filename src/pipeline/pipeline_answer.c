@@ -128,15 +128,11 @@ static tribus_status start(tribus_pipeline_answer *a, const char *name, uint64_t
     return st;
 }
 
-static tribus_status report(tribus_session *session, tribus_msg_hybrid_pipeline_coord *m)
+static void fill(const tribus_pipeline *pipe, tribus_msg_hybrid_pipeline_coord *m)
 {
-    tribus_pipeline *pipe = NULL;
     tribus_pipeline_stats s;
     tribus_pipeline_link_row link;
-    tribus_status st = tribus_pipeline_open(session, m->pipeline, &pipe);
 
-    if (st != TRIBUS_OK)
-        return st;
     tribus_pipeline_get_stats(pipe, &s);
     m->runs_done = s.finished - s.failed;
     m->runs_failed = s.failed;
@@ -149,6 +145,25 @@ static tribus_status report(tribus_session *session, tribus_msg_hybrid_pipeline_
             m->handoffs_copied += link.runs;
     }
     m->runs_in_flight = s.runs_in_flight;
+}
+
+/* own: the handle of a pipeline registered here. A session has one mapping of an object, so
+ * a second handle on it would take the memory away from the first when it is closed. */
+static tribus_status report(tribus_session *session, tribus_pipeline *own,
+                            tribus_msg_hybrid_pipeline_coord *m)
+{
+    tribus_pipeline *pipe = NULL;
+    tribus_status st;
+
+    if (own != NULL) {
+        collect(own);
+        fill(own, m);
+        return TRIBUS_OK;
+    }
+    st = tribus_pipeline_open(session, m->pipeline, &pipe);
+    if (st != TRIBUS_OK)
+        return st;
+    fill(pipe, m);
     tribus_pipeline_close(pipe);
     return TRIBUS_OK;
 }
@@ -179,9 +194,7 @@ tribus_status tribus_pipeline_answer_request(void *answer, tribus_session *sessi
         drop(a, (uint32_t)i);
         return TRIBUS_OK;
     case TRIBUS_WIRE_PIPELINE_REPORT:
-        if (i >= 0)
-            collect(a->pipes[i]);
-        return report(session, m);
+        return report(session, i >= 0 ? a->pipes[i] : NULL, m);
     }
     return tribus_error_set(TRIBUS_BAD_ARG, "operation: not one of its choices");
 }
