@@ -37,7 +37,7 @@ deps:
 demo: all
 	@build/release/tribus demo --feed "$(FEED)" --seconds "$(SECONDS)" $(ARGS)
 
-test: deps check all
+test: deps check all tidy
 	@ctest --preset release
 	@$(MAKE) --no-print-directory asan tsan
 
@@ -57,7 +57,9 @@ format:
 	@git ls-files '*.c' '*.h' | xargs -d '\n' clang-format -i
 
 tidy: all
-	@git ls-files 'src/*.c' | xargs -d '\n' -P 2 -n 4 clang-tidy -p build/release --quiet
+	@git ls-files 'src/*.c' | xargs -d '\n' -P 2 -n 8 clang-tidy -p build/release --quiet \
+	    --extra-arg=-Wno-unknown-warning-option >build/tidy.log 2>&1 || \
+	    { grep -E '(error|warning):' build/tidy.log | sort -u; exit 1; }
 
 install: all
 	@cmake --install build/release --prefix "$(PREFIX)"

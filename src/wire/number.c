@@ -211,8 +211,10 @@ int64_t tribus_wire_e9_from_double(double value, bool *in_range)
 
 double tribus_wire_e9_to_double(int64_t value_e9)
 {
+    const int64_t whole = value_e9 / (int64_t)E9, rest = value_e9 % (int64_t)E9;
+
     /* Exact up to 2^53 and then one rounding; whole and fraction apart beyond that. */
     if (value_e9 > -(1ll << 53) && value_e9 < (1ll << 53))
         return (double)value_e9 / 1e9;
-    return (double)(value_e9 / (int64_t)E9) + (double)(value_e9 % (int64_t)E9) / 1e9;
+    return (double)whole + (double)rest / 1e9;
 }

@@ -10,7 +10,7 @@ import zipfile
 
 import redis
 
-from platform_fixture import Platform, check, wait_for
+from platform_fixture import SOURCE, Platform, check, wait_for
 
 
 def one_line(done, *words, code=1):
@@ -115,6 +115,26 @@ def wrong_model_or_feed_ends_that_engine_with_the_reason():
             check(not platform.processes(), f"left behind: {platform.processes()}")
 
 
+def wrong_model_files_are_named_with_what_is_wrong():
+    text = (SOURCE / "pipelines" / "ml-risk.yaml").read_text()
+    good = str((SOURCE / "models" / "forecast.onnx").resolve())
+    with Platform() as platform:
+        folder = pathlib.Path(platform.folder)
+        (folder / "words.onnx").write_text("these are words, not a model")
+        cases = ((text.replace("../models/forecast.onnx", "missing.onnx"), "missing.onnx"),
+                 (text.replace("../models/forecast.onnx", "words.onnx"), "words.onnx"),
+                 (text.replace("../models/forecast.onnx", good)
+                  .replace("window: 32 ", "window: 16 "), "16"))
+        for number, (pipeline, word) in enumerate(cases):
+            path = folder / f"p{number}.yaml"
+            path.write_text(pipeline)
+            platform.settings["ml_engine.pipeline"] = path
+            done = platform.run("up", settings=True)
+            check(done.returncode == 1, f"exit {done.returncode}: {done.stderr}")
+            check(word in done.stderr and "ml: " in done.stderr, done.stderr + platform.logs())
+            check(not platform.processes(), f"left behind: {platform.processes()}")
+
+
 def damaged_lobster_zip_is_an_error_with_its_name():
     with Platform() as platform:
         path = pathlib.Path(platform.folder) / "bad.zip"
@@ -168,6 +188,7 @@ running_server_is_used_instead_of_a_new_one()
 without_redis_server_the_fabric_goes_on_with_a_warning()
 memory_limit_that_is_too_small_is_named()
 wrong_model_or_feed_ends_that_engine_with_the_reason()
+wrong_model_files_are_named_with_what_is_wrong()
 damaged_lobster_zip_is_an_error_with_its_name()
 bad_messages_on_the_wire_harm_nobody()
 signals_at_any_moment_leave_nothing_behind()
