@@ -8,6 +8,10 @@
 #   make asan tsan    unit tests under the sanitizers
 #   make install      programs, headers, models, manual under PREFIX (/usr/local)
 #   make bench        every benchmark, as a table
+#   make bench-peers  the fabric against nng, ZeroMQ, iceoryx and Redis (installs them)
+#   make soak         10,000 kills and 100,000 rounds with a hostile peer (minutes)
+#   make check-arm64  the fabric's tests on arm64, under qemu-user
+#   make check-models spin models of doorbell, recovery and shared slots
 #   make test-cuda    what needs an NVIDIA card (ARGS=sanitize: under compute-sanitizer too)
 #   make bench-cuda   hand-offs on an NVIDIA card
 #   make clean        remove what was built, keep what was downloaded
@@ -18,7 +22,7 @@ FEED ?= sim
 ARGS ?=
 PREFIX ?= /usr/local
 
-.PHONY: all install deps deps-run demo test unit check format tidy asan tsan bench test-cuda bench-cuda clean
+.PHONY: all install deps deps-run demo test unit check format tidy asan tsan bench test-cuda bench-cuda clean bench-peers check-arm64 check-models soak
 
 all: build/release/build.ninja
 	@cmake --build --preset release
@@ -73,6 +77,21 @@ bench-cuda: all
 bench: all
 	@build/release/tribus bench handoff
 	@build/release/tribus bench hybrid
+
+bench-peers: all
+	@tools/deps.sh peers
+	@cmake --preset release >build/release-configure.log && cmake --build --preset release --target peers
+	@build/release/tribus bench fabric --peers build/release/peers
+
+check-arm64: deps
+	@tools/check_arm64.sh
+
+check-models: deps
+	@tools/check_models.sh
+
+soak: all
+	@TRIBUS_KILLS=10000 build/release/tests/test_kill
+	@TRIBUS_ROUNDS=100000 build/release/tests/test_hostile
 
 clean:
 	@rm -rf build/release build/debug build/asan build/tsan build/fuzz build/*.log

@@ -9,6 +9,7 @@ int tribus_cli_bench(int argc, char **argv)
     static const tribus_cli_command benches[] = {
         {"bus", tribus_cli_bench_bus, "the typed client, and the bridge to Redis", false},
         {"cuda", tribus_cli_bench_cuda, "hand-offs on an NVIDIA card, and their floors", false},
+        {"fabric", tribus_cli_bench_fabric, "how near the fabric is to the hardware", false},
         {"handoff", tribus_cli_bench_handoff, "one hand-off, from a cache line to Redis", false},
         {"pipeline", tribus_cli_bench_pipeline, "what stages and links cost: chain, fan-out, small runs", false},
         {"hybrid", tribus_cli_bench_hybrid, "workloads over the bus and over Redis", false},

@@ -74,7 +74,7 @@ static void print_targets(const tribus_bench_row *rows, bool redis)
 
 int tribus_cli_bench_handoff(int argc, char **argv)
 {
-    bool json = false, no_redis = false, redis_up = false, ok = true;
+    bool json = false, no_redis = false, realtime = false, redis_up = false, ok = true;
     double seconds = 0.5;
     const char *server = "redis-server";
     static tribus_bench_row rows[PLANS];
@@ -91,12 +91,16 @@ int tribus_cli_bench_handoff(int argc, char **argv)
         {"--json", NULL, "one JSON object a row", TRIBUS_CLI_FLAG, &json},
         {"--seconds", "N", "to measure each row (0.5)", TRIBUS_CLI_REAL, &seconds},
         {"--no-redis", NULL, "leave the Redis rows out", TRIBUS_CLI_FLAG, &no_redis},
+        {"--realtime", NULL, "under SCHED_FIFO: nothing else runs meanwhile",
+         TRIBUS_CLI_FLAG, &realtime},
         {"--redis-server", "PROGRAM", "to start (redis-server)", TRIBUS_CLI_TEXT, &server},
     };
 
     if (!tribus_cli_parse(&usage, options, sizeof(options) / sizeof(options[0]), argc, argv,
                           &exit_code))
         return exit_code;
+    if (realtime)
+        tribus_bench_pair_realtime();
     if (tribus_os_core_count() < 2)
         return tribus_cli_complain("bench handoff",
                                    "needs two cores, this machine has one");

@@ -29,6 +29,11 @@ typedef struct tribus_bench_ops {
     const void *(*receive)(tribus_bench_end *e); /* NULL: nothing yet, ask again */
     bool (*release)(tribus_bench_end *e, const void *mem);
     void (*stop)(tribus_bench_end *e); /* may be NULL */
+    /* Instead of the four above, for a path so short that calling them through pointers would
+     * be half of it: a whole round trip with the payloads of messages i and 3 * i. answer
+     * returns false at the end, too: it looks at tribus_bench_pair_ended(). May be NULL. */
+    bool (*ask)(tribus_bench_end *e, uint64_t i);
+    bool (*answer)(tribus_bench_end *e, uint64_t i);
 } tribus_bench_ops;
 
 struct tribus_bench_end {
@@ -58,7 +63,12 @@ typedef struct tribus_bench_row {
     tribus_bench_stats floor; /* of before and after, the one nearer to the row's minimum */
     bool floor_moved;         /* still, after the last repetition */
     uint64_t measured;
+    char extra[200]; /* further JSON fields, each with a comma in front; may be empty */
 } tribus_bench_row;
+
+/* From now on the processes run under SCHED_FIFO, so that nothing else preempts them. For a
+ * machine that others use: they stand still while a row is measured. */
+void tribus_bench_pair_realtime(void);
 
 /* Measure. Returns false with the reason on stderr. */
 bool tribus_bench_pair_run(tribus_bench_row *row);
@@ -70,6 +80,13 @@ typedef bool (*tribus_bench_fn)(int side, void *shared, void *context);
 bool tribus_bench_pair_fork(tribus_bench_fn fn, int sides, size_t bytes, void **shared,
                             void *context, double limit_seconds);
 void tribus_bench_pair_drop(void); /* forget the shared memory of the last run */
+
+/* Where the floor of the present run may be measured. */
+void *tribus_bench_pair_line(void);
+
+/* Has the run failed, or was it told to stop? Streams look now and then. */
+bool tribus_bench_pair_ended(void);
+void tribus_bench_pair_end(void);
 
 /* Floor of this moment, both processes call it. line: 256 zeroed shared bytes. Side 0 gets
  * the result. */

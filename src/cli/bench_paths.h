@@ -22,6 +22,30 @@ typedef struct tribus_bench_ring_cfg {
 /* Slots of the rows to come; 0: the region chooses. */
 void tribus_bench_ring_slots(uint32_t slots);
 
+/* The least that a hand-off of this shape must do; see bench_bare.c. */
+extern const tribus_bench_ops tribus_bench_bare;
+extern const tribus_bench_ops tribus_bench_futex;
+
+typedef struct tribus_bench_bare_cfg {
+    uint32_t slots; /* in each direction */
+    bool pool;      /* one buffer for both directions instead */
+} tribus_bench_bare_cfg;
+
+/* Room for that many slots in each direction, in the rows to come. */
+void tribus_bench_bare_slots(uint32_t slots);
+
+/* Streams: one way, as fast as it goes. They fill in row->stats (time of a message over
+ * spans of messages, messages a second) and row->floor. Return false with the reason on
+ * stderr. */
+typedef enum tribus_bench_stream {
+    TRIBUS_STREAM_RING,  /* batches of 64 through a ring */
+    TRIBUS_STREAM_BARE,  /* a bare loop over cells with sequence words */
+    TRIBUS_STREAM_TOPIC, /* batches through a topic, the writer waits for the reader */
+    TRIBUS_STREAM_LANES  /* four writers, one reader */
+} tribus_bench_stream;
+
+bool tribus_bench_stream_run(tribus_bench_row *row, tribus_bench_stream what);
+
 /* A redis-server of our own on a free loopback port, without persistence. Returns 0 after
  * complaining as `command`. */
 typedef struct tribus_bench_redis {

@@ -161,6 +161,65 @@ static bool cell_release(tribus_bench_end *e, const void *mem)
     return true;
 }
 
+#define WORDS 7u
+
+static void put(tribus_ring *ring, uint64_t i)
+{
+    uint64_t *word;
+    void *mem;
+
+    while (tribus_ring_claim(ring, &mem) != TRIBUS_OK)
+        if (tribus_bench_pair_ended())
+            return;
+    word = mem;
+    for (uint64_t k = 0; k < WORDS; k++)
+        word[k] = i + k;
+    tribus_ring_commit(ring);
+}
+
+static bool take(path_state *s, uint64_t i)
+{
+    const uint64_t *word;
+    const void *mem;
+    uint64_t sum = 0, polls = 0;
+
+    if (s->cfg == NULL || s->cfg->spin_ns < 0) {
+        while (tribus_ring_peek(s->in, &mem, NULL) != TRIBUS_OK)
+            if ((++polls & 0xffffu) == 0 && tribus_bench_pair_ended())
+                return false;
+    } else {
+        while ((mem = next_cell(s)) == NULL)
+            if (tribus_bench_pair_ended())
+                return false;
+    }
+    word = mem;
+    for (uint64_t k = 0; k < WORDS; k++)
+        sum += word[k];
+    tribus_ring_release(s->in);
+    if (sum != WORDS * i + WORDS * (WORDS - 1) / 2 && !tribus_bench_pair_ended())
+        return tribus_bench_pair_fail("ring: message %llu arrived with wrong bytes",
+                                      (unsigned long long)i);
+    return true;
+}
+
+static bool cell_ask(tribus_bench_end *e, uint64_t i)
+{
+    path_state *s = e->state;
+
+    put(s->out, i);
+    return take(s, 3 * i);
+}
+
+static bool cell_answer(tribus_bench_end *e, uint64_t i)
+{
+    path_state *s = e->state;
+
+    if (!take(s, i) || tribus_bench_pair_ended())
+        return false;
+    put(s->out, 3 * i);
+    return true;
+}
+
 const tribus_bench_ops tribus_bench_cell = {
     .path = "ring",
     .shared_bytes = shared_bytes,
@@ -171,6 +230,8 @@ const tribus_bench_ops tribus_bench_cell = {
     .receive = cell_receive,
     .release = cell_release,
     .stop = stop,
+    .ask = cell_ask,
+    .answer = cell_answer,
 };
 
 /* ---- the reference in the cell, the message in a slot ---- */

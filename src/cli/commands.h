@@ -9,6 +9,7 @@ int tribus_cli_bench_pipeline(int argc, char **argv);
 int tribus_cli_bench_hybrid(int argc, char **argv);
 int tribus_cli_bench_bus(int argc, char **argv);
 int tribus_cli_bench_cuda(int argc, char **argv);
+int tribus_cli_bench_fabric(int argc, char **argv);
 int tribus_cli_bench_handoff(int argc, char **argv);
 int tribus_cli_demo(int argc, char **argv);
 int tribus_cli_doctor(int argc, char **argv);

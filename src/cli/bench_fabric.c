@@ -1,0 +1,387 @@
+/* bench_fabric.c -- `tribus bench fabric`: how near the fabric is to what the hardware allows,
+ * and to other transports, every ratio measured inside one run. */
+#include "cli/bench_paths.h"
+#include "cli/commands.h"
+
+#include "base/os.h"
+
+#include <dirent.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define KIB(n)     ((size_t)(n) << 10)
+#define MIB(n)     ((size_t)(n) << 20)
+#define LOAN_LOOPS 20000
+
+typedef struct bench {
+    bool json, all_good, realtime;
+    double seconds;
+} bench;
+
+#define GROUP_TRIES 5
+
+/* Rows that are compared must have been measured while the cores were equally far apart: their
+ * floors agree within a fifth, or all are measured again. */
+static bool run_group(bench *b, tribus_bench_row *rows, size_t count)
+{
+    for (int tries = 0; tries < GROUP_TRIES; tries++) {
+        double least = 1e18, most = 0.0;
+
+        for (size_t i = 0; i < count; i++) {
+            rows[i].bench = "fabric";
+            rows[i].seconds = b->seconds;
+            if (!tribus_bench_pair_run(&rows[i])) {
+                b->all_good = false;
+                return false;
+            }
+            least = rows[i].floor.p50_ns < least ? rows[i].floor.p50_ns : least;
+            most = rows[i].floor.p50_ns > most ? rows[i].floor.p50_ns : most;
+        }
+        if (most <= 1.2 * least)
+            break;
+    }
+    for (size_t i = 0; i < count; i++)
+        tribus_bench_pair_print(&rows[i], b->json);
+    return true;
+}
+
+static double ratio(const tribus_bench_row *a, const tribus_bench_row *b)
+{
+    return b->stats.p50_ns > 0.0 ? a->stats.p50_ns / b->stats.p50_ns : 0.0;
+}
+
+static void target(const bench *b, const char *what, double got, const char *wanted)
+{
+    if (!b->json)
+        printf("    %-52s %8.2f   wanted: %s\n", what, got, wanted);
+}
+
+/* ---- 64 bytes, spinning ---- */
+
+static void spin_small(bench *b)
+{
+    tribus_bench_row rows[] = {
+        {.kase = "spin", .size_bytes = 64, .touched = true},
+        {.kase = "spin",
+         .path = "tribus",
+         .ops = &tribus_bench_cell,
+         .size_bytes = 64,
+         .touched = true},
+    };
+    const tribus_bench_row *floor = &rows[0], *ours = &rows[1];
+
+    if (!run_group(b, rows, 2))
+        return;
+    target(b, "64 B over the floor, p50", ratio(ours, floor), "at most 1.5, aim 1.2");
+    target(b, "64 B over the floor, p99.9", ours->stats.p999_ns / floor->stats.p999_ns,
+           "at most 2, aim 1.2");
+}
+
+/* ---- large payloads, against the better of rotating slots and a hot pool ---- */
+
+static void spin_large(bench *b, size_t size, uint32_t rotating)
+{
+    const tribus_bench_bare_cfg slots = {.slots = rotating},
+                                pool = {.slots = 1, .pool = true};
+    tribus_bench_row rows[] = {
+        {.kase = "spin", .ops = &tribus_bench_bare, .config = &slots},
+        {.kase = "spin", .ops = &tribus_bench_bare, .config = &pool},
+        {.kase = "spin", .ops = &tribus_bench_slot, .path = "tribus"},
+    };
+
+    for (size_t i = 0; i < 3; i++) {
+        rows[i].size_bytes = size;
+        rows[i].touched = true;
+    }
+    (void)snprintf(rows[0].extra, sizeof(rows[0].extra), ",\"kind\":\"rotating\"");
+    (void)snprintf(rows[1].extra, sizeof(rows[1].extra), ",\"kind\":\"hot pool\"");
+    tribus_bench_bare_slots(rotating);
+    if (run_group(b, rows, 3))
+        target(b, "over the better of rotating slots and a hot pool, p50",
+               rows[0].stats.p50_ns < rows[1].stats.p50_ns ? ratio(&rows[2], &rows[0])
+                                                           : ratio(&rows[2], &rows[1]),
+               "at most 1.15, aim 1");
+}
+
+static void handover(bench *b)
+{
+    tribus_bench_row rows[] = {
+        {.kase = "handover", .path = "tribus", .ops = &tribus_bench_slot, .size_bytes = 64},
+        {.kase = "handover",
+         .path = "tribus",
+         .ops = &tribus_bench_slot,
+         .size_bytes = MIB(4)},
+    };
+
+    if (run_group(b, rows, 2))
+        target(b, "hand-over of 4 MiB over 64 B, p50", ratio(&rows[1], &rows[0]),
+               "at most 1.2, aim 1");
+}
+
+/* ---- blocking ---- */
+
+static void block(bench *b)
+{
+    const tribus_bench_bare_cfg bare = {.slots = 1};
+    const tribus_bench_ring_cfg sleepy = {.spin_ns = 1};
+    tribus_bench_row rows[] = {
+        {.kase = "block",
+         .ops = &tribus_bench_futex,
+         .config = &bare,
+         .size_bytes = 64,
+         .touched = true},
+        {.kase = "block",
+         .path = "tribus",
+         .ops = &tribus_bench_cell,
+         .config = &sleepy,
+         .size_bytes = 64,
+         .touched = true},
+    };
+
+    tribus_bench_bare_slots(1);
+    if (run_group(b, rows, 2))
+        target(b, "blocking wake over a bare futex, p50", ratio(&rows[1], &rows[0]),
+               "at most 1.15, aim 1.02");
+}
+
+/* ---- streams ---- */
+
+static bool run_stream(bench *b, tribus_bench_row *row, tribus_bench_stream what)
+{
+    row->bench = "fabric";
+    row->kase = what == TRIBUS_STREAM_TOPIC   ? "topic"
+                : what == TRIBUS_STREAM_LANES ? "lanes4"
+                                              : "throughput";
+    row->path = what == TRIBUS_STREAM_BARE ? "floor" : "tribus";
+    row->size_bytes = 64;
+    row->touched = true;
+    row->seconds = b->seconds;
+    if (!tribus_bench_stream_run(row, what)) {
+        b->all_good = false;
+        return false;
+    }
+    return true;
+}
+
+static void streams(bench *b)
+{
+    tribus_bench_row bare = {0}, ring = {0}, topic = {0}, lanes = {0};
+
+    for (int tries = 0; tries < GROUP_TRIES; tries++) {
+        double moved;
+
+        if (!run_stream(b, &bare, TRIBUS_STREAM_BARE) ||
+            !run_stream(b, &ring, TRIBUS_STREAM_RING))
+            return;
+        moved = bare.floor.p50_ns / ring.floor.p50_ns;
+        if (moved < 1.2 && moved > 1 / 1.2)
+            break;
+    }
+    tribus_bench_pair_print(&bare, b->json);
+    tribus_bench_pair_print(&ring, b->json);
+    target(b, "ring, million messages a second", ring.stats.rate_per_s / 1e6,
+           "at least 150, aim 400, or");
+    target(b, "  over a bare loop", ring.stats.rate_per_s / bare.stats.rate_per_s,
+           "at least 0.7");
+    if (run_stream(b, &topic, TRIBUS_STREAM_TOPIC)) {
+        tribus_bench_pair_print(&topic, b->json);
+        target(b, "topic, million messages a second", topic.stats.rate_per_s / 1e6,
+               "at least 60, aim 200");
+    }
+    if (run_stream(b, &lanes, TRIBUS_STREAM_LANES)) {
+        tribus_bench_pair_print(&lanes, b->json);
+        target(b, "four writers to one reader, million a second",
+               lanes.stats.rate_per_s / 1e6, "at least 20, aim 50");
+    }
+}
+
+/* ---- instructions of a loan, counted by callgrind in a process of our own ---- */
+
+/* loan + commit + receive + release, `loops` times; what callgrind runs. */
+static int loan_loop(int64_t loops)
+{
+    tribus_region_cfg cfg = {.slot_bytes = 64, .slots = 4};
+    const size_t bytes = tribus_region_bytes(&cfg);
+    void *mem = aligned_alloc(64, bytes);
+    tribus_region *owner = NULL, *holder = NULL;
+
+    if (mem == NULL || tribus_region_create(mem, bytes, &cfg, 1) != TRIBUS_OK ||
+        tribus_region_open(mem, bytes, TRIBUS_WRITER, 0, &owner) != TRIBUS_OK ||
+        tribus_region_open(mem, bytes, TRIBUS_READER, 0, &holder) != TRIBUS_OK)
+        return tribus_cli_fail("bench fabric");
+    for (int64_t i = 0; i < loops; i++) {
+        tribus_slot_ref ref;
+        const void *seen;
+        void *slot;
+
+        if (tribus_region_loan(owner, &ref, &slot) != TRIBUS_OK ||
+            tribus_region_commit(owner, &ref, 1) != TRIBUS_OK ||
+            tribus_region_receive(holder, &ref, &seen) != TRIBUS_OK ||
+            tribus_region_release(holder, &ref) != TRIBUS_OK)
+            return tribus_cli_fail("bench fabric");
+    }
+    tribus_region_close(owner);
+    tribus_region_close(holder);
+    free(mem);
+    return TRIBUS_EXIT_DONE;
+}
+
+/* Instructions of this program running that many loops; 0 where valgrind is not there. */
+static unsigned long long count_instructions(int loops)
+{
+    char self[3072], command[4096], line[512];
+    const ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
+    unsigned long long got = 0;
+    FILE *f;
+
+    if (n <= 0)
+        return 0;
+    self[n] = '\0';
+    (void)snprintf(
+        command, sizeof(command),
+        "valgrind --tool=callgrind --callgrind-out-file=/dev/null '%s' bench fabric "
+        "--loan-loop %d 2>&1",
+        self, loops);
+    f = popen(command, "r");
+    if (f == NULL)
+        return 0;
+    while (fgets(line, sizeof(line), f) != NULL) {
+        const char *at = strstr(line, "Collected :");
+
+        if (at != NULL)
+            got = strtoull(at + strlen("Collected :"), NULL, 10);
+    }
+    (void)pclose(f);
+    return got;
+}
+
+static void loan(bench *b)
+{
+    const unsigned long long few = count_instructions(LOAN_LOOPS);
+    const unsigned long long many = few != 0 ? count_instructions(2 * LOAN_LOOPS) : 0;
+    double each;
+
+    if (many <= few) {
+        fprintf(stderr, "tribus bench fabric: no instruction count: install valgrind\n");
+        return;
+    }
+    each = (double)(many - few) / LOAN_LOOPS;
+    if (b->json)
+        printf(
+            "{\"bench\":\"fabric\",\"case\":\"loan\",\"path\":\"tribus\",\"size_bytes\":64,"
+            "\"touched\":false,\"p50_ns\":null,\"p99_ns\":null,\"p999_ns\":null,"
+            "\"rate_per_s\":null,\"instructions\":%.1f}\n",
+            each);
+    target(b, "instructions of loan, commit, receive, release", each,
+           "at most 250, aim 120");
+}
+
+/* ---- other transports ---- */
+
+static void redis(bench *b, const char *server)
+{
+    static const size_t sizes[] = {64, KIB(256), MIB(4)};
+    tribus_bench_redis r;
+
+    if (!tribus_bench_redis_start("bench fabric", server, &r)) {
+        b->all_good = false;
+        return;
+    }
+    for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+        tribus_bench_row row = {.kase = "spin",
+                                .path = "redis",
+                                .ops = &tribus_bench_redis_binary,
+                                .config = &r,
+                                .size_bytes = sizes[i],
+                                .touched = true};
+
+        (void)run_group(b, &row, 1);
+    }
+    tribus_bench_redis_stop(&r);
+}
+
+/* Each program of the folder prints rows of its own, measured by the same code. */
+static void peers(bench *b, const char *folder)
+{
+    DIR *dir = opendir(folder);
+    const struct dirent *entry;
+
+    if (dir == NULL) {
+        fprintf(stderr, "tribus bench fabric: %s: no such folder; make bench-peers\n",
+                folder);
+        b->all_good = false;
+        return;
+    }
+    while ((entry = readdir(dir)) != NULL) {
+        char command[4096];
+
+        if (strncmp(entry->d_name, "peer_", 5) != 0)
+            continue;
+        (void)snprintf(command, sizeof(command), "'%s/%s' %s %g %s", folder, entry->d_name,
+                       b->json ? "--json" : "--table", b->seconds,
+                       b->realtime ? "--realtime" : "");
+        (void)fflush(stdout);
+        if (system(command) != 0)
+            fprintf(stderr, "tribus bench fabric: %s failed\n", entry->d_name);
+    }
+    (void)closedir(dir);
+}
+
+int tribus_cli_bench_fabric(int argc, char **argv)
+{
+    bench b = {.seconds = 0.5, .all_good = true};
+    const char *folder = NULL, *server = "redis-server";
+    bool no_redis = false, hold = false;
+    int64_t loops = 0;
+    int exit_code, latency = -1;
+    const tribus_cli_usage usage = {
+        "bench fabric", "[--json] [--seconds N] [--peers FOLDER]",
+        "How near the fabric is to the floor: one cache line carrying 56 bytes between two "
+        "cores,\nbare slots, a bare futex, a bare loop. With --peers also what `make "
+        "bench-peers` built.",
+        "  tribus bench fabric --peers build/peers --json"};
+    const tribus_cli_option options[] = {
+        {"--json", NULL, "one JSON object a row", TRIBUS_CLI_FLAG, &b.json},
+        {"--seconds", "N", "to measure each row (0.5)", TRIBUS_CLI_REAL, &b.seconds},
+        {"--peers", "FOLDER", "run the programs peer_* there, too", TRIBUS_CLI_TEXT,
+         &folder},
+        {"--no-redis", NULL, "leave the Redis rows out", TRIBUS_CLI_FLAG, &no_redis},
+        {"--realtime", NULL, "under SCHED_FIFO: nothing else runs meanwhile",
+         TRIBUS_CLI_FLAG, &b.realtime},
+        {"--redis-server", "PROGRAM", "to start (redis-server)", TRIBUS_CLI_TEXT, &server},
+        {"--hold-latency", NULL, "hold /dev/cpu_dma_latency at 0", TRIBUS_CLI_FLAG, &hold},
+        {"--loan-loop", "N", "only loan slots N times, to count instructions",
+         TRIBUS_CLI_INT, &loops},
+    };
+
+    if (!tribus_cli_parse(&usage, options, sizeof(options) / sizeof(options[0]), argc, argv,
+                          &exit_code))
+        return exit_code;
+    if (loops > 0)
+        return loan_loop(loops);
+    if (b.realtime)
+        tribus_bench_pair_realtime();
+    if (tribus_os_core_count() < 2)
+        return tribus_cli_complain("bench fabric", "needs two cores, this machine has one");
+    if (hold && tribus_doorbell_hold_latency(&latency) != TRIBUS_OK)
+        return tribus_cli_fail("bench fabric");
+    if (!b.json)
+        tribus_bench_pair_print_head();
+    spin_small(&b);
+    spin_large(&b, KIB(4), 64);
+    spin_large(&b, KIB(256), 8);
+    spin_large(&b, MIB(4), 2);
+    handover(&b);
+    block(&b);
+    streams(&b);
+    loan(&b);
+    if (!no_redis)
+        redis(&b, server);
+    if (folder != NULL)
+        peers(&b, folder);
+    if (latency >= 0)
+        (void)close(latency);
+    return b.all_good ? TRIBUS_EXIT_DONE : TRIBUS_EXIT_FAILED;
+}
