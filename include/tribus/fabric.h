@@ -481,6 +481,12 @@ TRIBUS_MUST_CHECK tribus_status tribus_region_receive(tribus_region *region,
 TRIBUS_MUST_CHECK tribus_status tribus_region_release(tribus_region *region,
                                                       const tribus_slot_ref *ref);
 
+/* Holder: write into what was received, to pass it on: one buffer that goes through a
+ * pipeline stays in the caches, and no second slot is needed. Only while nobody else holds
+ * it. Returns TRIBUS_OK, TRIBUS_REFUSED (others hold it, too), TRIBUS_CORRUPT. */
+TRIBUS_MUST_CHECK tribus_status tribus_region_reuse(tribus_region *region,
+                                                    const tribus_slot_ref *ref, void **mem);
+
 /* Holder: pass it on to other holders without copying: they hold it, we do not any more. */
 TRIBUS_MUST_CHECK tribus_status tribus_region_pass(tribus_region *region,
                                                    const tribus_slot_ref *ref,

@@ -487,11 +487,11 @@ void tribus_bench_pair_print(const tribus_bench_row *r, bool json)
     const tribus_bench_stats *s = &r->stats;
 
     if (!json) {
-        printf("%-10s %-12s %10zu %8s %10.1f %10.1f %10.1f %12.0f %8.1f %7.2f%s\n",
+        printf("%-10s %-12s %10zu %8s %10.1f %10.1f %10.1f %12.0f %8.1f %7.2f  %s%s\n",
                r->kase != NULL ? r->kase : r->bench, path, r->size_bytes,
                r->touched ? "yes" : "no", s->p50_ns, s->p99_ns, s->p999_ns, s->rate_per_s,
                r->floor.p50_ns, r->floor.p50_ns > 0.0 ? s->p50_ns / r->floor.p50_ns : 0.0,
-               r->floor_moved ? "  (floor moved)" : "");
+               r->kind != NULL ? r->kind : "", r->floor_moved ? " (floor moved)" : "");
         (void)fflush(stdout);
         return;
     }
@@ -500,9 +500,12 @@ void tribus_bench_pair_print(const tribus_bench_row *r, bool json)
         printf(",\"case\":\"%s\"", r->kase);
     printf(",\"path\":\"%s\",\"size_bytes\":%zu,\"touched\":%s,\"p50_ns\":%.1f,"
            "\"p99_ns\":%.1f,\"p999_ns\":%.1f,\"rate_per_s\":%.0f,\"floor_p50_ns\":%.1f,"
-           "\"floor_p999_ns\":%.1f,\"floor_moved\":%s,\"samples\":%llu%s}\n",
+           "\"floor_p999_ns\":%.1f,\"floor_moved\":%s,\"samples\":%llu",
            path, r->size_bytes, r->touched ? "true" : "false", s->p50_ns, s->p99_ns,
            s->p999_ns, s->rate_per_s, r->floor.p50_ns, r->floor.p999_ns,
-           r->floor_moved ? "true" : "false", (unsigned long long)r->measured, r->extra);
+           r->floor_moved ? "true" : "false", (unsigned long long)r->measured);
+    if (r->kind != NULL)
+        printf(",\"kind\":\"%s\"", r->kind);
+    printf("}\n");
     (void)fflush(stdout);
 }

@@ -63,7 +63,7 @@ typedef struct tribus_bench_row {
     tribus_bench_stats floor; /* of before and after, the one nearer to the row's minimum */
     bool floor_moved;         /* still, after the last repetition */
     uint64_t measured;
-    char extra[200]; /* further JSON fields, each with a comma in front; may be empty */
+    const char *kind; /* the field "kind"; NULL: none */
 } tribus_bench_row;
 
 /* From now on the processes run under SCHED_FIFO, so that nothing else preempts them. For a

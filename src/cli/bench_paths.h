@@ -13,7 +13,10 @@ extern const tribus_bench_ops tribus_bench_cell;
 /* A ring whose cells carry references to slots of a region, any size. */
 extern const tribus_bench_ops tribus_bench_slot;
 
-/* config of those two. spin_ns: negative or config NULL: both sides spin and no doorbell is
+/* The same with one slot that each side writes in place and passes back. */
+extern const tribus_bench_ops tribus_bench_reuse;
+
+/* config of those. spin_ns: negative or config NULL: both sides spin and no doorbell is
  * pressed; else as in tribus_wait_cfg. */
 typedef struct tribus_bench_ring_cfg {
     int64_t spin_ns;

@@ -295,3 +295,66 @@ const tribus_bench_ops tribus_bench_slot = {
     .release = slot_release,
     .stop = stop,
 };
+
+/* ---- one slot that goes back and forth, written in place ---- */
+
+static bool reuse_start(tribus_bench_end *e)
+{
+    const layout l = layout_of(e->size_bytes);
+    path_state *s;
+    void *mem;
+
+    if (!start(e))
+        return false;
+    s = e->state;
+    tribus_region_close(s->held);
+    s->held = NULL;
+    if (e->side == 0 && (tribus_region_loan(s->owned, &s->received, &mem) != TRIBUS_OK ||
+                         tribus_region_commit(s->owned, &s->received, 1) != TRIBUS_OK))
+        return fault();
+    if (tribus_region_open(region_at(e->shared, &l, 0), l.region_bytes, TRIBUS_READER,
+                           (uint32_t)e->side, &s->held) != TRIBUS_OK)
+        return fault();
+    return true;
+}
+
+static void *reuse_loan(tribus_bench_end *e)
+{
+    path_state *s = e->state;
+    void *mem;
+
+    return tribus_region_reuse(s->held, &s->received, &mem) == TRIBUS_OK ? mem : NULL;
+}
+
+static bool reuse_send(tribus_bench_end *e, void *mem)
+{
+    path_state *s = e->state;
+    void *cell;
+
+    (void)mem;
+    if (tribus_region_pass(s->held, &s->received, e->side == 0 ? 2 : 1) != TRIBUS_OK ||
+        tribus_ring_claim(s->out, &cell) != TRIBUS_OK)
+        return fault();
+    memcpy(cell, &s->received, sizeof(s->received));
+    tribus_ring_commit(s->out);
+    return true;
+}
+
+static bool reuse_release(tribus_bench_end *e, const void *mem)
+{
+    (void)mem;
+    tribus_ring_release(((path_state *)e->state)->in); /* the slot stays ours */
+    return true;
+}
+
+const tribus_bench_ops tribus_bench_reuse = {
+    .path = "ring",
+    .shared_bytes = shared_bytes,
+    .setup = setup,
+    .start = reuse_start,
+    .loan = reuse_loan,
+    .send = reuse_send,
+    .receive = slot_receive,
+    .release = reuse_release,
+    .stop = stop,
+};

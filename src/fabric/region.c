@@ -15,7 +15,7 @@
  *
  * Ordering. The bytes of a slot travel with the reference: the ring's commit and peek.
  *   R0 -> A0   create  -> open   whoever sees the magic sees the layout
- *   R1 -> A1   release, pass, reclaim -> loan   the owner overwrites only what every holder
+ *   R1 -> A1   release, pass, reclaim -> loan, reuse   who overwrites does so when every holder
  *              is done with. Every change of a held slot is a read-modify-write, so the
  * loan that sees 0 is behind all of them.
  *
@@ -369,6 +369,20 @@ tribus_status tribus_region_release(tribus_region *r, const tribus_slot_ref *ref
         tribus_counter_bump(r->counters, TRIBUS_COUNT_MESSAGES, 1);
         tribus_counter_bump(r->counters, TRIBUS_COUNT_BYTES_BY_REF, ref->bytes);
     }
+    return TRIBUS_OK;
+}
+
+tribus_status tribus_region_reuse(tribus_region *r, const tribus_slot_ref *ref, void **mem)
+{
+    struct slot_line *line = held_line(r, ref);
+
+    if (line == NULL)
+        return TRIBUS_CORRUPT;
+    /* A1 pairs with R1 in let_go: what the others read, they read before we write. */
+    if (tribus_load_acq(&line->held) != r->bit)
+        return tribus_error_set(TRIBUS_REFUSED, "region %u: others hold slot %u, too",
+                                r->number, ref->slot);
+    *mem = slot_at(r, ref->slot);
     return TRIBUS_OK;
 }
 

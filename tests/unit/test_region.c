@@ -123,6 +123,24 @@ static void pass_moves_the_hold_without_a_moment_of_freedom(void)
     drop(&f);
 }
 
+static void reuse_is_for_the_only_holder(void)
+{
+    fixture f = region_of(SLOTS, 64);
+    tribus_slot_ref ref = give(&f, 3, 9);
+    const void *seen;
+    void *mem;
+
+    CHECK(tribus_region_reuse(f.h[2], &ref, &mem) == TRIBUS_CORRUPT);
+    CHECK(tribus_region_reuse(f.h[0], &ref, &mem) == TRIBUS_REFUSED);
+    CHECK(tribus_region_release(f.h[1], &ref) == TRIBUS_OK);
+    CHECK(tribus_region_reuse(f.h[0], &ref, &mem) == TRIBUS_OK);
+    *(uint64_t *)mem = 10;
+    CHECK(tribus_region_pass(f.h[0], &ref, 2) == TRIBUS_OK);
+    CHECK(tribus_region_receive(f.h[1], &ref, &seen) == TRIBUS_OK);
+    CHECK(*(const uint64_t *)seen == 10);
+    drop(&f);
+}
+
 static void what_a_dead_holder_held_comes_back_and_nothing_else(void)
 {
     fixture f = region_of(SLOTS, 64);
@@ -380,6 +398,7 @@ int main(void)
     slot_is_free_when_the_last_of_many_holders_releases();
     loan_when_every_slot_is_held_returns_full();
     pass_moves_the_hold_without_a_moment_of_freedom();
+    reuse_is_for_the_only_holder();
     what_a_dead_holder_held_comes_back_and_nothing_else();
     owner_that_died_leaves_no_loan_and_no_generation_twice();
     what_was_given_but_never_received_can_be_withdrawn();
