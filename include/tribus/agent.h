@@ -10,7 +10,7 @@
  * Threads     tribus_agent_start() makes one thread; a handle may be used from any one
  *             thread at a time. Nothing here installs signal handlers or prints: log lines
  *             go to tribus_log_set().
- * Trust       Clients are hostile: uid checked with SO_PEERCRED, every request checked, rate
+ * Trust       Clients are hostile: uid and groups checked by the kernel's word, every request checked, rate
  *             and number of objects bounded, one that does not read its replies is cut off.
  * Cost        Idle it sleeps. It is never on the path of a message.
  */
@@ -61,6 +61,9 @@ typedef struct tribus_agent_cfg {
     uint32_t objects_per_participant; /* 0: 1024 */
     uint32_t requests_per_s;          /* of one client, more are delayed; 0: 20000 */
     int stop_fd; /* > 0: the agent stops when it becomes readable (a signalfd); borrowed */
+    const char
+        *group; /* name or number; its members may use the agent; NULL: only our user */
+    const char *readers_group; /* its members may only look: read-only memory; NULL: none */
     const char *runtime_folder; /* logs of children; NULL: the socket's folder */
     const tribus_agent_redis_cfg *redis;
     uint32_t redis_count;

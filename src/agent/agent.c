@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <grp.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
@@ -80,6 +81,12 @@ static int wait_ms(int64_t next_ns, int64_t now_ns)
     return (int)((next_ns - now_ns) / 1000000 % 60000 + 1);
 }
 
+static void announce(tribus_agent *agent)
+{
+    tribus_registry_announce(agent->registry, agent->bell);
+    tribus_doorbell_press(agent->readers_bell);
+}
+
 /* True when everything that is to end before us has. */
 static bool wind_down(tribus_agent *agent)
 {
@@ -114,7 +121,7 @@ static void serve(tribus_agent *agent)
         tribus_clients_sweep(agent);
         if (agent->changed) {
             agent->changed = false;
-            tribus_registry_announce(agent->registry, agent->bell);
+            announce(agent);
         }
     }
 }
@@ -145,8 +152,8 @@ static void destroy(tribus_agent *agent)
     tribus_endpoint_close(&agent->endpoint);
     if (agent->epoll_fd >= 0)
         tribus_clients_close_all(agent);
-    if (agent->registry != NULL && agent->bell != NULL)
-        tribus_registry_announce(agent->registry, agent->bell);
+    if (agent->readers_bell != NULL) /* the last thing that is opened of the tables */
+        announce(agent);
     tribus_table_close(agent);
     if (agent->wake.fd >= 0)
         (void)close(agent->wake.fd);
@@ -157,6 +164,27 @@ static void destroy(tribus_agent *agent)
     tribus_supervise_close(agent->supervisor);
     free((void *)(uintptr_t)agent->cfg.memory_dir);
     free(agent);
+}
+
+/* A group by name or number. */
+static tribus_status find_group(const char *name, bool *has, gid_t *gid)
+{
+    char room[4096], *end = NULL;
+    struct group entry, *found = NULL;
+    unsigned long number;
+
+    *has = name != NULL && name[0] != '\0';
+    if (!*has)
+        return TRIBUS_OK;
+    if (getgrnam_r(name, &entry, room, sizeof(room), &found) == 0 && found != NULL) {
+        *gid = found->gr_gid;
+        return TRIBUS_OK;
+    }
+    number = strtoul(name, &end, 10);
+    if (end == name || *end != '\0' || number >= UINT32_MAX)
+        return tribus_error_set(TRIBUS_BAD_ARG, "no group \"%s\" on this machine", name);
+    *gid = (gid_t)number;
+    return TRIBUS_OK;
 }
 
 static tribus_status watch_all(tribus_agent *agent)
@@ -187,11 +215,13 @@ static tribus_status create(const tribus_agent_cfg *cfg, tribus_agent **out)
     agent->cfg.socket_path = NULL;
     agent->cfg.memory_dir = NULL;
     agent->cfg.runtime_folder = NULL;
+    agent->cfg.group = NULL;
+    agent->cfg.readers_group = NULL;
     agent->cfg.redis = NULL;
     agent->cfg.children = NULL;
     set_defaults(&agent->cfg);
     agent->endpoint.lock_fd = agent->endpoint.listen_fd = -1;
-    agent->registry_fd = agent->bell_fd = -1;
+    agent->registry_fd = agent->bell_fd = agent->readers_bell_fd = -1;
     agent->listener = (tribus_source){.ready = tribus_clients_accept, .fd = -1};
     agent->wake = (tribus_source){.ready = asked_to_stop, .owner = &agent->wake, .fd = -1};
     agent->signal =
@@ -206,7 +236,12 @@ static tribus_status create(const tribus_agent_cfg *cfg, tribus_agent **out)
             st = tribus_error_set(TRIBUS_NO_MEMORY, "agent");
     }
     if (st == TRIBUS_OK)
-        st = tribus_endpoint_open(&agent->endpoint, cfg->socket_path);
+        st = find_group(cfg->group, &agent->has_group, &agent->group);
+    if (st == TRIBUS_OK)
+        st = find_group(cfg->readers_group, &agent->has_readers, &agent->readers_group);
+    if (st == TRIBUS_OK)
+        st = tribus_endpoint_open(&agent->endpoint, cfg->socket_path,
+                                  agent->has_group || agent->has_readers);
     if (st == TRIBUS_OK)
         st = tribus_table_open(agent);
     if (st == TRIBUS_OK)

@@ -41,6 +41,7 @@ struct tribus_client {
     pid_t pid;
     uid_t uid;
     uint32_t number; /* participant, 0 before HELLO */
+    bool reader;     /* may only look */
     bool said_bye;
     bool closed; /* freed after this round of the loop */
     bool throttled;
@@ -108,6 +109,12 @@ struct tribus_agent {
     tribus_doorbell_shm *bell;
     int registry_fd;
     int bell_fd;
+    /* Readers sleep on a bell of their own: a bell is written by who sleeps on it, and they
+     * may write nothing that others use. */
+    tribus_doorbell_shm *readers_bell;
+    int readers_bell_fd;
+    bool has_group, has_readers;
+    gid_t group, readers_group;
     bool changed; /* announce at the end of the round */
     uint64_t next_generation;
     uint32_t first_epoch;
@@ -137,8 +144,10 @@ void tribus_agent_fill_status(tribus_agent *agent, tribus_agent_status *out);
 /* ---- endpoint.c ---- */
 
 /* Make the folder if it is the standard one and check whose it is, take the lock, remove a
- * dead agent's socket, listen. e is filled with what has to be closed also when it fails. */
-TRIBUS_MUST_CHECK tribus_status tribus_endpoint_open(tribus_endpoint *e, const char *path);
+ * dead agent's socket, listen. open_to_groups: anybody may reach the socket, and is looked at
+ * when he connects. e is filled with what has to be closed also when it fails. */
+TRIBUS_MUST_CHECK tribus_status tribus_endpoint_open(tribus_endpoint *e, const char *path,
+                                                     bool open_to_groups);
 /* Remove socket and lock file. */
 void tribus_endpoint_close(tribus_endpoint *e);
 

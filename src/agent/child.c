@@ -58,7 +58,8 @@ char **tribus_child_environment(const char *socket_path)
     for (char **e = environ; e != NULL && *e != NULL && k < count; e++) {
         const size_t n = strlen(*e) + 1;
 
-        if (strncmp(*e, key, sizeof(key) - 1) == 0)
+        if (strncmp(*e, key, sizeof(key) - 1) == 0 ||
+            strncmp(*e, "NOTIFY_SOCKET=", 14) == 0) /* that one is ours to answer */
             continue;
         memcpy(text, *e, n);
         out[k++] = text;

@@ -27,6 +27,7 @@
 /* A client may be this far ahead of its rate. */
 #define BURST_S     0.25
 #define REFILL_NS   INT64_C(20000000)
+#define GROUPS_MOST 1024
 #define SHORT_REPLY offsetof(tribus_agent_reply, text) /* what every release can read */
 
 /* ---- answering ---- */
@@ -79,7 +80,8 @@ static void answer_fault(tribus_agent *agent, tribus_client *c, tribus_agent_rep
 static void on_hello(tribus_agent *agent, tribus_client *c,
                      const tribus_agent_request *request, tribus_agent_reply *reply)
 {
-    const int fds[2] = {agent->registry_fd, agent->bell_fd};
+    const int fds[2] = {agent->registry_fd,
+                        c->reader ? agent->readers_bell_fd : agent->bell_fd};
     const tribus_status st = tribus_table_join(agent, c, request);
 
     if (st != TRIBUS_OK) {
@@ -304,6 +306,21 @@ static const request_fn requests[] = {
     [TRIBUS_AGENT_TAKE_BACK] = on_take_back, [TRIBUS_AGENT_TAKEN_BACK] = on_take_back,
 };
 
+static bool reader_may(const tribus_agent_request *request)
+{
+    switch (request->head.type) {
+    case TRIBUS_AGENT_HELLO:
+    case TRIBUS_AGENT_BYE:
+    case TRIBUS_AGENT_STATUS:
+    case TRIBUS_AGENT_CHILD:
+        return true;
+    case TRIBUS_AGENT_OPEN:
+        return (request->flags & TRIBUS_AGENT_FLAG_WRITABLE) == 0;
+    default:
+        return false;
+    }
+}
+
 /* *fd: came along with the request, -1: none; set to -1 when taken. */
 static void on_request(tribus_agent *agent, tribus_client *c,
                        const tribus_agent_request *request, size_t bytes, int *fd)
@@ -324,6 +341,14 @@ static void on_request(tribus_agent *agent, tribus_client *c,
         reply.status = TRIBUS_VERSION;
         say(c->sock.fd, &reply, SHORT_REPLY);
         cut_off(agent, c, "it speaks another version of the protocol");
+        return;
+    }
+    if (bytes == sizeof(*request) && c->reader && !reader_may(request)) {
+        answer_fault(agent, c, &reply,
+                     tribus_error_set(TRIBUS_REFUSED,
+                                      "user %lu may only look: it is not in the agent's "
+                                      "group",
+                                      (unsigned long)c->uid));
         return;
     }
     if (bytes == sizeof(*request) && head->type == TRIBUS_AGENT_OFFER) {
@@ -425,21 +450,57 @@ static void refuse(int fd, tribus_status st)
     (void)close(fd);
 }
 
+/* Whether the process at the other end is in a group: its own word for it is the kernel's. */
+static bool in_group(int fd, gid_t own, gid_t wanted)
+{
+    gid_t groups[GROUPS_MOST];
+    socklen_t bytes = sizeof(groups);
+
+    if (own == wanted)
+        return true;
+    if (getsockopt(fd, SOL_SOCKET, SO_PEERGROUPS, groups, &bytes) != 0)
+        return false;
+    for (size_t i = 0; i < bytes / sizeof(groups[0]); i++)
+        if (groups[i] == wanted)
+            return true;
+    return false;
+}
+
+/* Returns TRIBUS_OK or TRIBUS_REFUSED. */
+static tribus_status check_user(const tribus_agent *agent, int fd, const struct ucred *peer,
+                                bool *reader)
+{
+    *reader = false;
+    if (peer->uid == geteuid() || peer->uid == 0)
+        return TRIBUS_OK;
+    if (agent->has_group && in_group(fd, peer->gid, agent->group))
+        return TRIBUS_OK;
+    *reader = agent->has_readers && in_group(fd, peer->gid, agent->readers_group);
+    if (*reader)
+        return TRIBUS_OK;
+    return tribus_error_set(
+        TRIBUS_REFUSED,
+        "this agent serves user %lu%s, not user %lu: start your own with "
+        "`tribus up`",
+        (unsigned long)geteuid(),
+        agent->has_group || agent->has_readers ? " and its groups" : "",
+        (unsigned long)peer->uid);
+}
+
 static tribus_status admit(tribus_agent *agent, int fd)
 {
     tribus_client *c;
     struct ucred peer;
     socklen_t n = sizeof(peer);
     int process = -1;
+    bool reader;
     tribus_status st;
 
     if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &n) != 0)
         return tribus_error_set(TRIBUS_SYSTEM, "who connects");
-    if (peer.uid != geteuid() && peer.uid != 0)
-        return tribus_error_set(TRIBUS_REFUSED,
-                                "this agent serves user %lu, not user %lu: start your own "
-                                "with `tribus up`",
-                                (unsigned long)geteuid(), (unsigned long)peer.uid);
+    st = check_user(agent, fd, &peer, &reader);
+    if (st != TRIBUS_OK)
+        return st;
     if (agent->client_count >= TRIBUS_AGENT_CLIENTS_MAX)
         return tribus_error_set(TRIBUS_FULL, "the agent has %u connections already",
                                 agent->client_count);
@@ -458,6 +519,7 @@ static tribus_status admit(tribus_agent *agent, int fd)
     c->process = (tribus_source){.ready = process_ended, .owner = c, .fd = -1};
     c->pid = peer.pid;
     c->uid = peer.uid;
+    c->reader = reader;
     c->connected_ns = tribus_now_ns();
     c->tokens_at_ns = c->connected_ns;
     c->tokens = (double)agent->cfg.requests_per_s * BURST_S + 1.0;

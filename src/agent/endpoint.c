@@ -130,8 +130,9 @@ static tribus_status take_lock(tribus_endpoint *e)
                             e->lock_path);
 }
 
-static tribus_status listen_there(tribus_endpoint *e)
+static tribus_status listen_there(tribus_endpoint *e, bool open_to_groups)
 {
+    const mode_t mode = open_to_groups ? 0666 : 0600;
     struct sockaddr_un at = {.sun_family = AF_UNIX};
     struct stat s;
 
@@ -147,16 +148,31 @@ static tribus_status listen_there(tribus_endpoint *e)
     memcpy(at.sun_path, e->path, sizeof(at.sun_path));
     /* The mode is set on the descriptor before bind(), so that there is no moment at which
      * the file is open to others. */
-    if (fchmod(e->listen_fd, 0600) != 0 ||
+    if (fchmod(e->listen_fd, mode) != 0 ||
         bind(e->listen_fd, (const struct sockaddr *)&at, sizeof(at)) != 0)
         return tribus_error_set(TRIBUS_SYSTEM, "socket %s", e->path);
     e->bound = true;
-    if (chmod(e->path, 0600) != 0 || listen(e->listen_fd, BACKLOG) != 0)
+    if (chmod(e->path, mode) != 0 || listen(e->listen_fd, BACKLOG) != 0)
         return tribus_error_set(TRIBUS_SYSTEM, "listen at %s", e->path);
     return TRIBUS_OK;
 }
 
-tribus_status tribus_endpoint_open(tribus_endpoint *e, const char *path)
+/* Others may pass through our folder to the socket; what else is in it has mode 0600. */
+static tribus_status let_pass(const char *folder)
+{
+    struct stat s;
+
+    if (stat(folder, &s) != 0)
+        return tribus_error_set(TRIBUS_SYSTEM, "folder %s", folder);
+    if ((s.st_mode & S_IXOTH) != 0 || s.st_uid != geteuid())
+        return TRIBUS_OK;
+    if (chmod(folder, (s.st_mode & 07777) | S_IXGRP | S_IXOTH) != 0)
+        return tribus_error_set(TRIBUS_SYSTEM, "folder %s", folder);
+    return TRIBUS_OK;
+}
+
+tribus_status tribus_endpoint_open(tribus_endpoint *e, const char *path,
+                                   bool open_to_groups)
 {
     tribus_status st;
 
@@ -166,10 +182,12 @@ tribus_status tribus_endpoint_open(tribus_endpoint *e, const char *path)
     st = set_paths(e, path);
     if (st == TRIBUS_OK)
         st = check_folder(e->folder);
+    if (st == TRIBUS_OK && open_to_groups)
+        st = let_pass(e->folder);
     if (st == TRIBUS_OK)
         st = take_lock(e);
     if (st == TRIBUS_OK)
-        st = listen_there(e);
+        st = listen_there(e, open_to_groups);
     return st;
 }
 

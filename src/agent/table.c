@@ -47,23 +47,33 @@ static tribus_status make_registry(tribus_agent *agent)
     return TRIBUS_OK;
 }
 
+static tribus_status make_bell(int *fd, tribus_doorbell_shm **out)
+{
+    void *mem;
+    tribus_status st =
+        tribus_os_memory_create("tribus-bell", TRIBUS_BELL_FILE_BYTES, NULL, fd);
+
+    if (st == TRIBUS_OK)
+        st = tribus_os_map(*fd, TRIBUS_BELL_FILE_BYTES, true, true, &mem);
+    if (st != TRIBUS_OK)
+        return st;
+    tribus_doorbell_create(mem);
+    *out = mem;
+    return TRIBUS_OK;
+}
+
 tribus_status tribus_table_open(tribus_agent *agent)
 {
     const int64_t wall_ns = tribus_now_wall_ns();
-    void *mem;
     tribus_status st = make_registry(agent);
 
     if (st != TRIBUS_OK)
         return st;
-    st = tribus_os_memory_create("tribus-bell", TRIBUS_BELL_FILE_BYTES, NULL,
-                                 &agent->bell_fd);
+    st = make_bell(&agent->bell_fd, &agent->bell);
+    if (st == TRIBUS_OK)
+        st = make_bell(&agent->readers_bell_fd, &agent->readers_bell);
     if (st != TRIBUS_OK)
         return st;
-    st = tribus_os_map(agent->bell_fd, TRIBUS_BELL_FILE_BYTES, true, true, &mem);
-    if (st != TRIBUS_OK)
-        return st;
-    tribus_doorbell_create(mem);
-    agent->bell = mem;
     tribus_registry_create(agent->registry, (uint64_t)wall_ns);
     agent->next_generation = (uint64_t)wall_ns;
     agent->first_epoch = (uint32_t)(wall_ns / 1000000000 - EPOCH_ZERO_S);
@@ -77,10 +87,13 @@ void tribus_table_close(tribus_agent *agent)
             (void)close(agent->objects[i].fd);
     tribus_os_unmap(agent->registry, TRIBUS_REGISTRY_BYTES);
     tribus_os_unmap(agent->bell, TRIBUS_BELL_FILE_BYTES);
+    tribus_os_unmap(agent->readers_bell, TRIBUS_BELL_FILE_BYTES);
     if (agent->registry_fd >= 0)
         (void)close(agent->registry_fd);
     if (agent->bell_fd >= 0)
         (void)close(agent->bell_fd);
+    if (agent->readers_bell_fd >= 0)
+        (void)close(agent->readers_bell_fd);
 }
 
 void tribus_table_show_participant(tribus_agent *agent, const tribus_agent_participant *p)

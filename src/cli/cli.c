@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 static _Atomic(int) stop_flag;
+static bool log_as_json; /* set before threads start, by tribus_cli_platform() */
 
 /* Commands are called "tribus up"; tribusd is called tribusd. */
 static const char *program(const char *command)
@@ -170,8 +171,21 @@ int tribus_cli_complain(const char *command, const char *fmt, ...)
     return TRIBUS_EXIT_FAILED;
 }
 
+static void print_escaped(FILE *to, const char *text)
+{
+    for (; *text != '\0'; text++) {
+        if (*text == '"' || *text == '\\')
+            fputc('\\', to);
+        if ((unsigned char)*text < ' ')
+            fprintf(to, "\\u%04x", (unsigned)*text);
+        else
+            fputc(*text, to);
+    }
+}
+
 static void to_stderr(void *context, tribus_log_level level, const char *text)
 {
+    const char *name = context;
     struct timespec t;
     struct tm tm;
     char stamp[32];
@@ -179,8 +193,20 @@ static void to_stderr(void *context, tribus_log_level level, const char *text)
     (void)clock_gettime(CLOCK_REALTIME, &t);
     (void)gmtime_r(&t.tv_sec, &tm);
     (void)strftime(stamp, sizeof(stamp), "%Y-%m-%dT%H:%M:%S", &tm);
-    fprintf(stderr, "%s.%03ldZ %s %s: %s\n", stamp, t.tv_nsec / 1000000,
-            tribus_log_level_name(level), (const char *)context, text);
+    flockfile(stderr); /* threads log too: a line is a line */
+    if (log_as_json) {
+        fprintf(stderr,
+                "{\"time\":\"%s.%03ldZ\",\"level\":\"%s\",\"program\":\"%s\","
+                "\"pid\":%ld,\"text\":\"",
+                stamp, t.tv_nsec / 1000000, tribus_log_level_name(level), name,
+                (long)getpid());
+        print_escaped(stderr, text);
+        fprintf(stderr, "\"}\n");
+    } else {
+        fprintf(stderr, "%s.%03ldZ %s %s: %s\n", stamp, t.tv_nsec / 1000000,
+                tribus_log_level_name(level), name, text);
+    }
+    funlockfile(stderr);
 }
 
 void tribus_cli_log_to_stderr(const char *command, tribus_log_level least)
@@ -272,5 +298,11 @@ tribus_status tribus_cli_platform(tribus_platform *p, const char *config,
         st = tribus_platform_environment(p);
     for (size_t i = 0; st == TRIBUS_OK && set != NULL && i < set->count; i++)
         st = tribus_platform_set(p, "--set", set->items[i]);
+    if (st == TRIBUS_OK && strcmp(p->agent.log_format, "json") != 0 &&
+        strcmp(p->agent.log_format, "text") != 0)
+        st = tribus_error_set(TRIBUS_BAD_DATA,
+                              "agent.log_format: \"%s\" is neither text nor json",
+                              p->agent.log_format);
+    log_as_json = st == TRIBUS_OK && strcmp(p->agent.log_format, "json") == 0;
     return st;
 }

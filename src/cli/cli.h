@@ -73,7 +73,8 @@ int tribus_cli_fail(const char *command);
 /* Complain in one line, printf-like; returns TRIBUS_EXIT_FAILED. */
 int tribus_cli_complain(const char *command, const char *fmt, ...) TRIBUS_PRINTF(2, 3);
 
-/* Send log lines of `least` and above to stderr, each with time, level and command name. */
+/* Send log lines of `least` and above to stderr, each with time, level and command name, as
+ * text or, with agent.log_format: json, as one object a line. */
 void tribus_cli_log_to_stderr(const char *command, tribus_log_level least);
 
 /* Run the command named argv[1] out of a table; prints the list for -h and for nothing, and

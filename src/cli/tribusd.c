@@ -11,12 +11,16 @@
 #include "pipeline/pipeline_answer.h"
 #include "tribus/agent.h"
 
+#include <errno.h>
 #include <signal.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #define CHILDREN_MOST 16u
@@ -203,6 +207,29 @@ static void raise_limits(void)
     (void)setrlimit(RLIMIT_NOFILE, &files);
 }
 
+/* Tell systemd (Type=notify) how far we are; elsewhere nobody listens. */
+static void notify(const char *state)
+{
+    const char *to = getenv("NOTIFY_SOCKET");
+    struct sockaddr_un at = {.sun_family = AF_UNIX};
+    socklen_t bytes;
+    int fd;
+
+    if (to == NULL || (to[0] != '/' && to[0] != '@') || strlen(to) >= sizeof(at.sun_path))
+        return;
+    (void)snprintf(at.sun_path, sizeof(at.sun_path), "%s", to);
+    bytes = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + strlen(to));
+    if (to[0] == '@')
+        at.sun_path[0] = '\0';
+    fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    if (fd < 0)
+        return;
+    if (sendto(fd, state, strlen(state), MSG_NOSIGNAL, (const struct sockaddr *)&at,
+               bytes) < 0)
+        tribus_log(TRIBUS_LOG_WARN, "systemd does not hear us: %s", strerror(errno));
+    (void)close(fd);
+}
+
 static tribus_status start_bridge(const daemon_state *d, const char *socket,
                                   tribus_pipeline_answer *pipelines, tribus_bridge **out)
 {
@@ -232,6 +259,8 @@ static tribus_status run(const daemon_state *d, int stop_fd)
         .socket_path = p->agent.socket[0] != '\0' ? p->agent.socket : NULL,
         .memory_dir = p->agent.memory_dir[0] != '\0' ? p->agent.memory_dir : NULL,
         .memory_limit_bytes = (uint64_t)p->agent.memory_mib << 20,
+        .group = p->agent.group,
+        .readers_group = p->agent.readers_group,
         .stop_fd = stop_fd,
         .redis = d->redis,
         .redis_count = d->redis_count,
@@ -255,8 +284,11 @@ static tribus_status run(const daemon_state *d, int stop_fd)
                             &scrape) != TRIBUS_OK) /* everything else works without */
         tribus_log(TRIBUS_LOG_WARN, "no metrics page: %s; set agent.metrics_port",
                    tribus_error_text());
-    if (st == TRIBUS_OK)
+    if (st == TRIBUS_OK) {
+        notify("READY=1");
         st = tribus_agent_wait(agent, -1);
+    }
+    notify("STOPPING=1");
     tribus_log(TRIBUS_LOG_INFO, "stopping");
     tribus_scrape_stop(scrape);
     tribus_bridge_stop(bridge);

@@ -51,12 +51,12 @@ class Platform:
         self.log = open(self.folder / "tribusd.out", "w+")
         self.process = None
 
-    def start(self):
-        self.process = subprocess.Popen(self.args, stderr=self.log, stdout=self.log)
+    def start(self, **env):
+        self.process = subprocess.Popen(self.args, stderr=self.log, stdout=self.log,
+                                        env={**os.environ, **env})
         return self
 
     def output(self):
-        self.log.flush()
         return (self.folder / "tribusd.out").read_text()
 
     def health(self, want=None, timeout=20):
@@ -209,6 +209,24 @@ def bad_settings_are_one_line_and_nothing_starts(folder):
     assert run.returncode == 2 and run.stderr.startswith("tribusd: "), run.stderr
 
 
+def systemd_is_told_and_logs_can_be_json(folder):
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as told:
+        told.bind(str(pathlib.Path(folder) / "notify"))
+        told.settimeout(20)
+        p = Platform(folder, "agent.log_format=json").start(
+            NOTIFY_SOCKET=str(pathlib.Path(folder) / "notify"))
+        assert told.recv(64) == b"READY=1"
+        p.health(UP)
+        assert p.end() == 0
+        assert told.recv(64) == b"STOPPING=1"
+    lines = [json.loads(line) for line in p.output().splitlines()]
+    assert len(lines) > 5
+    for line in lines:
+        assert line.keys() == {"time", "level", "program", "pid", "text"}, line
+        assert line["program"] == "tribusd" and line["pid"] == p.process.pid
+    p.check_nothing_left()
+
+
 def main():
     if shutil.which("redis-server") is None:
         print("skip: no redis-server here")
@@ -223,7 +241,7 @@ def main():
                  a_killed_agent_takes_its_servers_along_and_can_be_started_again,
                  a_taken_port_is_a_warning_and_the_rest_works,
                  without_a_server_program_the_fabric_works,
-                 signals_at_any_moment_leave_nothing):
+                 systemd_is_told_and_logs_can_be_json, signals_at_any_moment_leave_nothing):
         with tempfile.TemporaryDirectory(prefix="tribus-") as folder:
             test(folder)
         print(f"{test.__name__}: ok", flush=True)

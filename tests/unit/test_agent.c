@@ -9,7 +9,9 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <grp.h>
 #include <sched.h>
+#include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -505,6 +507,123 @@ static void more_participants_than_numbers_are_refused(void)
     tribus_agent_stop(agent);
 }
 
+/* ---- other users ---- */
+
+typedef tribus_status (*as_other_fn)(void);
+
+/* What fn() returns in a process of user 54321 and groups 54322, 54323. */
+static tribus_status as_other_user(as_other_fn fn)
+{
+    static const gid_t groups[] = {54323};
+    int status;
+    pid_t pid;
+
+    (void)fflush(NULL);
+    pid = fork();
+    CHECK(pid >= 0);
+    if (pid == 0) {
+        if (setgroups(1, groups) != 0 || setgid(54322) != 0 || setuid(54321) != 0)
+            _exit(99);
+        _exit(-(int)fn());
+    }
+    CHECK(waitpid(pid, &status, 0) == pid && WIFEXITED(status));
+    CHECK(WEXITSTATUS(status) != 99);
+    return (tribus_status)-WEXITSTATUS(status);
+}
+
+static tribus_status just_join(void)
+{
+    const tribus_session_cfg cfg = {.socket_path = fixture_path(), .name = "other"};
+    tribus_session *s = NULL;
+    const tribus_status st = tribus_session_open(&cfg, &s);
+
+    tribus_session_close(s);
+    return st;
+}
+
+static tribus_status create_and_write(void)
+{
+    tribus_session *s = fixture_session("other");
+    void *mem;
+    tribus_status st = tribus_session_create_object(s, "of-other", TRIBUS_OBJECT_REGION, 64,
+                                                    0, NULL, &mem);
+
+    if (st == TRIBUS_OK)
+        st = tribus_session_open_object(s, "ours", 1, NULL, &mem);
+    if (st == TRIBUS_OK)
+        (void)snprintf(mem, 64, "by other");
+    if (st == TRIBUS_OK && tribus_agent_ask_stop(fixture_path(), 0) != TRIBUS_REFUSED)
+        st = TRIBUS_CORRUPT;
+    tribus_session_close(s);
+    return st;
+}
+
+/* TRIBUS_OK when it can look at everything and change nothing. */
+static tribus_status look_only(void)
+{
+    tribus_session *s = fixture_session("other");
+    tribus_object o;
+    tribus_participant p;
+    uint32_t holder;
+    void *mem;
+
+    CHECK(fixture_find(s, "owner", &p) && fixture_find_object(s, "ours", &o));
+    CHECK(tribus_session_create_object(s, "mine", TRIBUS_OBJECT_RING, 64, 0, NULL, &mem) ==
+          TRIBUS_REFUSED);
+    CHECK(tribus_session_open_object(s, "ours", 1, &o, &mem) == TRIBUS_REFUSED);
+    CHECK(strstr(tribus_error_text(), "may only look") != NULL);
+    OK(tribus_session_open_object(s, "ours", 0, &o, &mem));
+    CHECK_TEXT(mem, "by owner");
+    CHECK(mprotect(mem, 64, PROT_READ | PROT_WRITE) != 0);
+    CHECK(tribus_session_hold(s, &o, &holder, NULL) == TRIBUS_REFUSED);
+    CHECK(tribus_agent_ask_stop(fixture_path(), 0) == TRIBUS_REFUSED);
+    tribus_session_drop(s, &o, 1);
+    CHECK(fixture_find_object(s, "ours", &o));
+    tribus_session_close(s);
+    return TRIBUS_OK;
+}
+
+static void other_users_get_what_their_groups_say(void)
+{
+    tribus_agent *agent;
+    tribus_session *s;
+    struct stat st;
+    void *mem;
+
+    if (getuid() != 0) {
+        printf("skip: other users: becoming one needs root\n");
+        return;
+    }
+    agent = fixture_agent((tribus_agent_cfg){0});
+    CHECK(as_other_user(just_join) == TRIBUS_REFUSED);
+    CHECK(stat(fixture_path(), &st) == 0 && (st.st_mode & 0777) == 0600);
+    tribus_agent_stop(agent);
+    agent = fixture_agent((tribus_agent_cfg){.group = "4", .readers_group = "5"});
+    CHECK(as_other_user(just_join) == TRIBUS_REFUSED);
+    tribus_agent_stop(agent);
+    agent = fixture_agent((tribus_agent_cfg){.group = "54323"});
+    s = fixture_session("owner");
+    OK(tribus_session_create_object(s, "ours", TRIBUS_OBJECT_REGION, 64, 0, NULL, &mem));
+    CHECK(as_other_user(create_and_write) == TRIBUS_OK);
+    CHECK_TEXT(mem, "by other");
+    tribus_session_close(s);
+    tribus_agent_stop(agent);
+    agent = fixture_agent((tribus_agent_cfg){.readers_group = "54322"});
+    s = fixture_session("owner");
+    OK(tribus_session_create_object(s, "ours", TRIBUS_OBJECT_REGION, 64, 0, NULL, &mem));
+    (void)snprintf(mem, 64, "by owner");
+    CHECK(as_other_user(look_only) == TRIBUS_OK);
+    tribus_session_close(s);
+    tribus_agent_stop(agent);
+    agent = NULL;
+    {
+        const tribus_agent_cfg cfg = {.socket_path = fixture_path(), .group = "no-such"};
+
+        CHECK(tribus_agent_start(&cfg, &agent) == TRIBUS_BAD_ARG);
+        CHECK(strstr(tribus_error_text(), "no-such") != NULL);
+    }
+}
+
 /* ---- memory ---- */
 
 static void a_small_tmpfs_is_an_error_that_names_it(void)
@@ -553,6 +672,7 @@ int main(void)
     a_flood_is_slowed_and_others_are_served();
     a_client_that_never_reads_is_cut_off();
     more_participants_than_numbers_are_refused();
+    other_users_get_what_their_groups_say();
     a_small_tmpfs_is_an_error_that_names_it();
     return 0;
 }
