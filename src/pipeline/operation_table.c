@@ -1,7 +1,7 @@
 /* operation_table.c -- the operations built in: small arithmetic and choices, so that graphs
  * can be glued without writing a kernel. All on float, left to right, no surprises: what a
  * caller computes with the same expressions is equal to the last bit. */
-#include "tribus/operation.h"
+#include "pipeline/operation.h"
 
 #include <string.h>
 
@@ -153,5 +153,7 @@ static const tribus_operation_entry table[] = {
 
 const tribus_operation_entry *tribus_operation_list(uint32_t i)
 {
-    return i < sizeof(table) / sizeof(table[0]) ? &table[i] : NULL;
+    const uint32_t own = sizeof(table) / sizeof(table[0]);
+
+    return i < own ? &table[i] : tribus_operation_quant_at(i - own);
 }
