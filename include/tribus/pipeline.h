@@ -169,6 +169,19 @@ TRIBUS_MUST_CHECK tribus_status tribus_pipeline_result_tensor(tribus_pipeline *p
  * for claim only when those before it are. Unknown runs are ignored. */
 void tribus_pipeline_release(tribus_pipeline *pipe, uint64_t run);
 
+/* Take cfg's pipeline instead, without dropping a run: it is registered beside the old one
+ * under the old name with ".2", ".3", ... behind it, and when hosts have it ready the next
+ * claim is its. Runs in flight finish where they are, their results come first, and run
+ * numbers go on. Inputs and results must be those of the old one, in name, order, dtype and
+ * shape. Kept inputs hold their values; state begins anew. The bell is another one afterwards.
+ * Nothing may be claimed.
+ * Returns TRIBUS_OK, TRIBUS_FULL (the replacement before has runs in flight still),
+ * TRIBUS_BAD_DATA (other inputs or results), or as tribus_pipeline_register() and
+ * tribus_pipeline_ready_wait(); on any but TRIBUS_OK the old one goes on. */
+TRIBUS_MUST_CHECK tribus_status tribus_pipeline_replace_wait(tribus_pipeline *pipe,
+                                                             const tribus_pipeline_cfg *cfg,
+                                                             int64_t timeout_ns);
+
 /* What results ring: for a thread that waits for several things at once. Then await with
  * timeout 0. */
 tribus_doorbell_shm *tribus_pipeline_bell(tribus_pipeline *pipe);

@@ -216,6 +216,7 @@ void tribus_pipeline_close(tribus_pipeline *pipe)
 {
     if (pipe == NULL)
         return;
+    tribus_pipeline_close(pipe->before);
     if (pipe->plan != NULL && !pipe->observer) {
         const tribus_graph *g = pipe->plan->graph;
 

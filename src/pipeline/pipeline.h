@@ -30,6 +30,12 @@ struct tribus_pipeline {
     uint32_t version[TRIBUS_GRAPH_MOST_KEPT];
     bool kept_written[TRIBUS_GRAPH_MOST_KEPT], kept_dirty[TRIBUS_GRAPH_MOST_KEPT];
 
+    /* what this one replaced, until its last run is released; its runs are 1..offset of the
+     * caller's numbers, ours begin behind them */
+    tribus_pipeline *before;
+    uint64_t offset;
+    uint32_t replaced; /* how often */
+
     int64_t checked_ns; /* when the hosts were last looked at */
     int64_t lost_ns;    /* since when one that we need is dead; 0: none is */
 };
@@ -54,6 +60,15 @@ typedef struct tribus_pipeline_source {
 TRIBUS_MUST_CHECK tribus_status tribus_pipeline_read(const tribus_pipeline_cfg *cfg,
                                                      tribus_pipeline_source *out);
 void tribus_pipeline_source_close(tribus_pipeline_source *source);
+
+/* Put `fresh`, ready and of the same ports, in the place of what pipe is; see
+ * tribus_pipeline_replace_wait(). Returns TRIBUS_OK, TRIBUS_FULL or TRIBUS_NO_MEMORY. */
+TRIBUS_MUST_CHECK tribus_status tribus_pipeline_swap(tribus_pipeline *pipe,
+                                                     tribus_pipeline *fresh);
+
+/* Do two pipelines take the same inputs and give the same results? */
+TRIBUS_MUST_CHECK tribus_status tribus_pipeline_same_ports(const tribus_pipeline *a,
+                                                           const tribus_pipeline *b);
 
 /* This process among the session's participants. */
 void tribus_pipeline_peers(tribus_session *session, tribus_peers *out);

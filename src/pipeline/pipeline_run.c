@@ -219,7 +219,7 @@ tribus_status tribus_pipeline_submit(tribus_pipeline *pipe, int64_t deadline_ns,
     pipe->sent = 0;
     pipe->claimed = false;
     if (run != NULL)
-        *run = pipe->next_run;
+        *run = pipe->next_run + pipe->offset;
     pipe->next_run++;
     count(&pipe->plan->shm->submitted);
     return TRIBUS_OK;
@@ -381,8 +381,8 @@ static void finish(tribus_pipeline *p, tribus_pipeline_result *out)
     p->await_run++;
 }
 
-tribus_status tribus_pipeline_await_wait(tribus_pipeline *pipe, int64_t timeout_ns,
-                                         tribus_pipeline_result *out)
+static tribus_status await_own(tribus_pipeline *pipe, int64_t timeout_ns,
+                               tribus_pipeline_result *out)
 {
     const int64_t deadline_ns = tribus_deadline_ns(timeout_ns);
     tribus_doorbell_shm *bell = tribus_plan_bell(pipe->plan);
@@ -416,6 +416,19 @@ tribus_status tribus_pipeline_await_wait(tribus_pipeline *pipe, int64_t timeout_
     }
 }
 
+tribus_status tribus_pipeline_await_wait(tribus_pipeline *pipe, int64_t timeout_ns,
+                                         tribus_pipeline_result *out)
+{
+    tribus_status st;
+
+    if (pipe->before != NULL && pipe->before->await_run < pipe->before->next_run)
+        return tribus_pipeline_await_wait(pipe->before, timeout_ns, out);
+    st = await_own(pipe, timeout_ns, out);
+    if (st == TRIBUS_OK)
+        out->run += pipe->offset;
+    return st;
+}
+
 static bool held(const tribus_pipeline *p, uint64_t run)
 {
     return run > p->released && run < p->await_run &&
@@ -428,6 +441,9 @@ tribus_status tribus_pipeline_result_tensor(tribus_pipeline *pipe, uint64_t run,
     const tribus_graph_node *last = last_node(pipe);
     const tribus_graph_port *port;
 
+    if (pipe->before != NULL && run <= pipe->offset)
+        return tribus_pipeline_result_tensor(pipe->before, run, i, out);
+    run -= pipe->offset;
     if (pipe->observer || i >= last->input_count || !held(pipe, run))
         return tribus_error_set(TRIBUS_BAD_ARG,
                                 "pipeline %s: result %u of run %llu is not held",
@@ -445,6 +461,15 @@ tribus_status tribus_pipeline_result_tensor(tribus_pipeline *pipe, uint64_t run,
 
 void tribus_pipeline_release(tribus_pipeline *pipe, uint64_t run)
 {
+    if (pipe->before != NULL && run <= pipe->offset) {
+        tribus_pipeline_release(pipe->before, run);
+        if (pipe->before->released + 1 == pipe->before->next_run) {
+            tribus_pipeline_close(pipe->before);
+            pipe->before = NULL;
+        }
+        return;
+    }
+    run -= pipe->offset;
     if (pipe->observer || !held(pipe, run))
         return;
     pipe->given_back[tribus_plan_slot(pipe->plan, run)] = 1;

@@ -237,6 +237,85 @@ static const char line[] =
     "        {from: c.out, to: c.old, state: true}]\n"
     "results: [c.out]\n";
 
+/* Scale 2 becomes scale 5 while runs are in flight: none is dropped, and each is computed by
+ * the one it was submitted to. */
+static void pipeline_replaced_under_load_drops_no_run(void)
+{
+    static const char text[] =
+        "pipeline: p\nruns: 8\ninputs: [{name: x, dtype: f32, shape: [16]},\n"
+        "         {name: k, dtype: f32, shape: [16], keep: true}]\nstages:\n"
+        "  - {name: a, domain: gpu, operation: affine, params: {scale: s},\n"
+        "     inputs: [{name: in, dtype: f32, shape: [16]}],\n"
+        "     outputs: [{name: out, dtype: f32, shape: [16]}]}\n"
+        "  - {name: b, domain: neural, operation: sum,\n"
+        "     inputs: [{name: a, dtype: f32, shape: [16]},"
+        " {name: b, dtype: f32, shape: [16]}],\n"
+        "     outputs: [{name: out, dtype: f32, shape: [16]}]}\n"
+        "edges: [{from: x, to: a.in}, {from: a.out, to: b.a}, {from: k, to: b.b}]\n"
+        "results: [b.out]\n";
+    static const char other[] =
+        "pipeline: p\ninputs: [{name: y, dtype: f32, shape: [16]}]\nstages:\n"
+        "  - {name: a, domain: gpu, operation: copy,\n"
+        "     inputs: [{name: in, dtype: f32, shape: [16]}],\n"
+        "     outputs: [{name: out, dtype: f32, shape: [16]}]}\n"
+        "edges: [{from: y, to: a.in}]\nresults: [a.out]\n";
+    nursery n = nursery_open();
+    tribus_agent *agent = fixture_agent((tribus_agent_cfg){0});
+    tribus_session *session = fixture_session("submitter");
+    tribus_pipeline_dim dim = {"s", 2};
+    tribus_pipeline_cfg cfg = {
+        .text = text, .dims = &dim, .dim_count = 1, .successor_ns = PATIENCE_NS};
+    const tribus_pipeline_cfg wrong = {.text = other};
+    uint64_t sent = 0, got = 0, changed[8] = {0}, changes = 0;
+    float scales[8] = {2.0f};
+    tribus_pipeline *pipe;
+
+    (void)nursery_start(&n, "both", 0);
+    OK(tribus_pipeline_register(session, &cfg, &pipe));
+    OK(tribus_pipeline_ready_wait(pipe, PATIENCE_NS));
+    while (got < 3000) {
+        tribus_pipeline_result r;
+        tribus_tensor t;
+        uint64_t era = 0;
+
+        while (sent < 3000 && tribus_pipeline_claim(pipe) == TRIBUS_OK) {
+            uint64_t run;
+
+            OK(tribus_pipeline_input(pipe, 0, &t));
+            for (uint32_t i = 0; i < 16; i++)
+                ((float *)t.data)[i] = (float)(sent % 17);
+            if (sent == 0) {
+                OK(tribus_pipeline_input(pipe, 1, &t));
+                for (uint32_t i = 0; i < 16; i++)
+                    ((float *)t.data)[i] = 0.5f;
+            }
+            OK(tribus_pipeline_submit(pipe, 0, &run));
+            CHECK(run == ++sent);
+        }
+        if (sent < 3000 && sent > 400 * (changes + 1)) { /* with eight runs in flight */
+            CHECK(tribus_pipeline_replace_wait(pipe, &wrong, PATIENCE_NS) ==
+                  TRIBUS_BAD_DATA);
+            dim.size += 3;
+            OK(tribus_pipeline_replace_wait(pipe, &cfg, PATIENCE_NS));
+            changed[++changes] = sent;
+            scales[changes] = (float)dim.size;
+        }
+        OK(tribus_pipeline_await_wait(pipe, PATIENCE_NS, &r));
+        CHECK(r.status == TRIBUS_OK && r.run == ++got);
+        while (era < changes && got > changed[era + 1])
+            era++;
+        OK(tribus_pipeline_result_tensor(pipe, r.run, 0, &t));
+        CHECK(((const float *)t.data)[3] == (float)((got - 1) % 17) * scales[era] + 0.5f);
+        tribus_pipeline_release(pipe, r.run);
+    }
+    printf("replaced %llu times under load\n", (unsigned long long)changes);
+    CHECK(changes >= 5);
+    tribus_pipeline_close(pipe);
+    tribus_session_close(session);
+    tribus_agent_stop(agent);
+    nursery_close(&n);
+}
+
 /* Long enough to be killed in: 8 assets, some million paths. */
 static void host_killed_in_mid_run_is_named_and_its_successor_finishes_the_run(void)
 {
@@ -361,6 +440,7 @@ static void no_run_is_lost_or_done_twice_while_hosts_are_killed(void)
 int main(void)
 {
     host_killed_in_mid_run_is_named_and_its_successor_finishes_the_run();
+    pipeline_replaced_under_load_drops_no_run();
     no_run_is_lost_or_done_twice_while_hosts_are_killed();
     ml_risk_over_three_processes_equals_the_same_stages_in_one();
     return 0;
