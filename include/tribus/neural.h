@@ -38,6 +38,8 @@ typedef struct tribus_model_port {
 typedef struct tribus_model_cfg {
     const char
         *runtime; /* a name of tribus_model_runtime(); NULL: the file suffix decides */
+    /* Where it runs and its tensors lie; open until the model is closed. NULL: the CPU. */
+    tribus_device *device;
     const char *library; /* shared library of the runtime; NULL: see tribus_model_open() */
     uint32_t threads;    /* that share one run; 0: 1, no extra thread is made */
     uint32_t bindings;   /* sets of addresses kept at most; 0: 64, least recent dropped */
@@ -61,7 +63,8 @@ TRIBUS_MUST_CHECK tribus_status tribus_model_runtime(uint32_t i,
                                                      tribus_model_runtime_row *out);
 
 /* Open a model file. cfg NULL: all defaults.
- * The runtime's library is cfg->library, else the environment's TRIBUS_ONNX_LIBRARY, else
+ * On the CPU the runtime is ONNX Runtime; on a card our own kernels (text names the operator
+ * and the node that has none). The runtime's library is cfg->library, else the environment's TRIBUS_ONNX_LIBRARY, else
  * what `make deps` unpacked, else the system's; it is loaded once a process.
  * out: owned by the caller, give it to tribus_model_close().
  * Returns TRIBUS_OK, TRIBUS_NOT_FOUND (no such file or runtime), TRIBUS_UNSUPPORTED (the
@@ -78,7 +81,7 @@ const tribus_model_port *tribus_model_inputs(const tribus_model *model, uint32_t
 const tribus_model_port *tribus_model_outputs(const tribus_model *model, uint32_t *count);
 
 /* Choose the tensors of the runs that follow, in the order of the ports. The structs are
- * copied, the memory is borrowed. Tensors must be dense and on the CPU. Of an output whose
+ * copied, the memory is borrowed. Tensors must be dense and on the model's device. Of an output whose
  * sizes the file leaves open, the caller's shape must be what the model will produce; the
  * run says so if not. On a fault the model is unbound.
  * Returns TRIBUS_OK, TRIBUS_BAD_ARG (text names the tensor, wanted and given),
@@ -89,7 +92,9 @@ TRIBUS_MUST_CHECK tribus_status tribus_model_bind(tribus_model *model,
                                                   const tribus_tensor *outputs,
                                                   uint32_t output_count);
 
-/* Run once over the bound tensors; the outputs are complete on return.
+/* Run once over the bound tensors. On the CPU the outputs are complete on return; on a card
+ * the run is queued, and they are after tribus_device_synchronise_wait(), or for what is
+ * queued on the same device afterwards (then TRIBUS_FULL is possible: wait, try again).
  * Returns TRIBUS_OK, TRIBUS_BAD_ARG (not bound) or TRIBUS_SYSTEM (the runtime's words). */
 TRIBUS_MUST_CHECK tribus_status tribus_model_run(tribus_model *model);
 

@@ -20,6 +20,7 @@
 /* One line a runtime. */
 static const tribus_model_ops *const runtimes[] = {
     &tribus_neural_onnx,
+    &tribus_neural_cuda,
 };
 #define RUNTIMES (sizeof(runtimes) / sizeof(runtimes[0]))
 
@@ -49,13 +50,18 @@ tribus_status tribus_model_runtime(uint32_t i, tribus_model_runtime_row *out)
     return TRIBUS_OK;
 }
 
-static const tribus_model_ops *runtime_for(const char *path, const char *name)
+/* By name, or the first for the file's suffix; either way one whose tensors lie on the
+ * device. */
+static const tribus_model_ops *runtime_for(const char *path, const char *name,
+                                           int32_t device_type)
 {
     const size_t length = strlen(path);
 
     for (size_t i = 0; i < RUNTIMES; i++) {
         const size_t suffix = strlen(runtimes[i]->suffix);
 
+        if (runtimes[i]->device_type != device_type)
+            continue;
         if (name != NULL ? strcmp(name, runtimes[i]->name) == 0
                          : (length > suffix &&
                             strcmp(path + length - suffix, runtimes[i]->suffix) == 0))
@@ -144,18 +150,27 @@ tribus_status tribus_model_open(const char *path, const tribus_model_cfg *cfg,
 {
     static const tribus_model_cfg defaults;
     const tribus_model_cfg *c = cfg != NULL ? cfg : &defaults;
-    const tribus_model_ops *ops = runtime_for(path, c->runtime);
+    const int32_t device_type =
+        c->device != NULL ? tribus_device_type(c->device) : TRIBUS_DEVICE_CPU;
+    const tribus_model_ops *ops = runtime_for(path, c->runtime, device_type);
     tribus_model *m = NULL;
     tribus_status st;
 
     if (ops == NULL)
         return tribus_error_set(TRIBUS_NOT_FOUND,
-                                "open model %s: no runtime for it; onnx runs .onnx files",
-                                path);
+                                "open model %s: no runtime for it on %s; onnx runs .onnx "
+                                "files on the cpu, cuda runs them on a card",
+                                path,
+                                c->device != NULL ? tribus_device_name(c->device) : "cpu");
     m = calloc(1, sizeof(*m));
     if (m == NULL)
         return tribus_error_set(TRIBUS_NO_MEMORY, "open model %s", path);
     m->ops = ops;
+    m->device_type = device_type;
+    m->device_index = c->device != NULL ? tribus_device_index(c->device) : 0;
+    (void)snprintf(m->device_name, sizeof(m->device_name), "%s",
+                   device_type != TRIBUS_DEVICE_CPU ? tribus_device_name(c->device)
+                                                    : "cpu:0");
     m->binding_most = c->bindings == 0 ? DEFAULT_BINDINGS : c->bindings;
     if (m->binding_most > MOST_BINDINGS)
         m->binding_most = MOST_BINDINGS;
@@ -235,9 +250,9 @@ static tribus_status wrong(const tribus_model *m, const tribus_model_port *p,
     char want[128], got[256];
 
     return tribus_error_set(
-        TRIBUS_BAD_ARG, "model %s: tensor %s: wanted %s on cpu:0, got %s%s%s", m->path,
-        p->name, port_text(p, want, sizeof(want)), tribus_tensor_text(t, got, sizeof(got)),
-        *why != '\0' ? ": " : "", why);
+        TRIBUS_BAD_ARG, "model %s: tensor %s: wanted %s on %s, got %s%s%s", m->path,
+        p->name, port_text(p, want, sizeof(want)), m->device_name,
+        tribus_tensor_text(t, got, sizeof(got)), *why != '\0' ? ": " : "", why);
 }
 
 /* The size another tensor gave to this word, or -1. Looks at the first so many ports. */
@@ -260,7 +275,8 @@ static tribus_status check_alone(const tribus_model *m, const tribus_model_port 
                                  const tribus_tensor *t)
 {
     bool fits = t->ndim == p->ndim && tribus_dtype_equal(t->dtype, p->dtype) &&
-                t->device_type == TRIBUS_DEVICE_CPU;
+                t->device_type == m->device_type &&
+                (t->device_type == TRIBUS_DEVICE_CPU || t->device_index == m->device_index);
 
     for (int32_t d = 0; fits && d < t->ndim; d++)
         fits = p->shape[d] < 0 || t->shape[d] == p->shape[d];

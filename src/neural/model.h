@@ -21,6 +21,8 @@ typedef struct tribus_model_plan {
 struct tribus_model {
     const tribus_model_ops *ops;
     char *path;
+    int32_t device_type, device_index; /* of the tensors it is bound to */
+    char device_name[16];
     tribus_model_plan inputs, outputs;
     void *state;                    /* the runtime's */
     struct model_binding *bindings; /* binding_most */
@@ -34,6 +36,7 @@ struct tribus_model {
 struct tribus_model_ops {
     const char *name;
     const char *suffix;
+    int32_t device_type; /* where its tensors lie: TRIBUS_DEVICE_CPU ... */
     /* Which library and version, or why there is none, into detail. */
     bool (*probe)(char *detail, size_t detail_bytes);
     /* Open the bytes of a file: fill inputs, outputs and state. On a fault, close()
@@ -48,5 +51,6 @@ struct tribus_model_ops {
 };
 
 extern const tribus_model_ops tribus_neural_onnx;
+extern const tribus_model_ops tribus_neural_cuda;
 
 #endif

@@ -439,6 +439,8 @@ static __device__ __forceinline__ void serve(const tribus_lstm_run &run, uint32_
         cluster_wait();
 }
 
+/* Clusters are Hopper's. */
+#if !defined(__CUDA_ARCH__) || __CUDA_ARCH__ >= 900
 static __device__ __forceinline__ uint32_t cluster_block(void)
 {
     uint32_t rank;
@@ -464,6 +466,8 @@ extern "C" __global__ void __launch_bounds__(512) __cluster_dims__(16)
 {
     serve<__half, true>(run, cluster_block());
 }
+
+#endif
 
 extern "C" __global__ void __launch_bounds__(256) tribus_lstm_grid_f32(tribus_lstm_run run)
 {

@@ -28,7 +28,7 @@ typedef struct tribus_lstm_run {
     uint32_t units;  /* of every layer */
     uint32_t blocks; /* thread blocks; each owns units_each units, a warp for each */
     uint32_t units_each;
-    uint32_t input;    /* one of the enum below */
+    uint32_t input; /* one of the enum below */
     uint32_t first_step;
     uint32_t reserved;
     uint32_t k[TRIBUS_LSTM_MAX_LAYERS]; /* row length of the input weights, padded */
@@ -44,10 +44,10 @@ typedef struct tribus_lstm_run {
     uint64_t dense;    /* float[units + 1]: weights, bias */
     uint64_t exchange; /* words[2][layers + 1][exchange_row], for the grid kernel */
     uint64_t exchange_row;
-    uint64_t in;    /* the host's words or floats, one for each input */
-    uint64_t flag;  /* the host's uint64: the step that stands in `in`, or STOP */
-    uint64_t out;   /* the host's word */
-    uint64_t trace; /* int64[3] at the end: cycles from input to result, from result to
+    uint64_t in;      /* the host's words or floats, one for each input */
+    uint64_t flag;    /* the host's uint64: the step that stands in `in`, or STOP */
+    uint64_t out;     /* the host's word */
+    uint64_t trace;   /* int64[3] at the end: cycles from input to result, from result to
                        ready for the next, steps; or 0 */
     uint64_t idle_ns; /* give up after so long without input */
 } tribus_lstm_run;

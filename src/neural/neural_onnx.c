@@ -465,6 +465,7 @@ static tribus_status onnx_run(tribus_model *model, void *binding)
 const tribus_model_ops tribus_neural_onnx = {
     .name = "onnx",
     .suffix = ".onnx",
+    .device_type = TRIBUS_DEVICE_CPU,
     .probe = onnx_probe,
     .open = onnx_open,
     .close = onnx_close,
