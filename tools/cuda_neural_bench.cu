@@ -245,14 +245,16 @@ static uint32_t mc_blocks_per_sm = 4;
 
 static void mc_launch(const mc_case &m, cudaStream_t s)
 {
-    const uint32_t chunks = (m.paths + 63) / 64;
+    const bool many = m.paths >= TRIBUS_MC_MANY;
+    const uint32_t chunks = (m.paths + (many ? 127 : 63)) / (many ? 128 : 64);
     const uint32_t grid = std::min(sm_count * mc_blocks_per_sm, chunks);
-    const uint32_t pass = std::min(sm_count * 2, (m.paths + 4 * THREADS - 1) / (4 * THREADS));
+    const uint32_t pass = std::min(sm_count * 8, (m.paths + 4 * THREADS - 1) / (4 * THREADS));
 
     tribus_mc_prepare<<<(m.assets + 31) / 32, dim3(32, 32), 0, s>>>(
         m.d_forecast, m.d_factor, m.d_weights, m.assets, m.run.keys, m.d_table, m.d_head);
-    tribus_mc_simulate<<<grid, THREADS, 32 * m.run.blocks, s>>>(m.run, m.d_table, m.d_head,
-                                                               m.d_pnl);
+    (many ? tribus_mc_simulate_many : tribus_mc_simulate)<<<grid, THREADS, 32 * m.run.blocks,
+                                                           s>>>(m.run, m.d_table, m.d_head,
+                                                                m.d_pnl);
     tribus_mc_select<<<pass, THREADS, 0, s>>>(m.paths, tail_of(m), m.d_head, m.d_pnl);
     tribus_mc_finish<<<pass, THREADS, 0, s>>>(m.paths, tail_of(m), m.d_head, m.d_pnl,
                                               m.d_risk);
@@ -363,11 +365,17 @@ static void mc_bench(uint32_t paths, cudaStream_t s)
             paths, philox / 1e3, special / 1e3);
     for (uint32_t b = 2; b <= 5; b++) {
         mc_blocks_per_sm = b;
-        fprintf(stderr, "  simulate with %u blocks a multiprocessor: %.1f us\n", b,
+        fprintf(stderr, "  simulate with %u blocks a multiprocessor: %.1f us of 2 paths, ", b,
                 median(timed(s, 20, [&] {
                     tribus_mc_simulate<<<std::min(sm_count * b, (paths + 63) / 64), THREADS,
                                          32 * m.run.blocks, s>>>(m.run, m.d_table, m.d_head,
                                                                 m.d_pnl);
+                })) / 1e3);
+        fprintf(stderr, "%.1f us of 4\n",
+                median(timed(s, 20, [&] {
+                    tribus_mc_simulate_many<<<std::min(sm_count * b, (paths + 127) / 128),
+                                              THREADS, 32 * m.run.blocks, s>>>(
+                        m.run, m.d_table, m.d_head, m.d_pnl);
                 })) / 1e3);
     }
     mc_blocks_per_sm = 4;
@@ -390,7 +398,7 @@ static void mc_bench(uint32_t paths, cudaStream_t s)
     snprintf(name, sizeof(name), "mc_var_es 439 assets t(5) %u paths, to the CPU", paths);
     report(name, wall, floor);
     /* Each stage alone, so that the gap to the floor can be placed. */
-    const uint32_t pass = std::min(sm_count * 2, (paths + 1023) / 1024);
+    const uint32_t pass = std::min(sm_count * 8, (paths + 1023) / 1024);
     fprintf(stderr, "  prepare %.1f us, select %.1f us\n",
             median(timed(s, 20, [&] {
                 tribus_mc_prepare<<<(m.assets + 31) / 32, dim3(32, 32), 0, s>>>(

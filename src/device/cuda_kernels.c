@@ -3,12 +3,15 @@
 #include "base/error.h"
 #include "device/cuda_context.h"
 #include "device/cuda_mc.h"
+#include "device/mc_cuda.h"
 #include "tribus/quant.h"
 
 #include <float.h>
 #include <math.h>
 
 _Static_assert(sizeof(tribus_cuda_mc_work) <= TRIBUS_CUDA_KERNELS_WORK_BYTES, "scratch");
+/* The tuned path's table takes 8 bytes an asset, the row asks for 12. */
+_Static_assert(sizeof(tribus_mc_head) + 1024 <= TRIBUS_CUDA_KERNELS_WORK_BYTES, "scratch");
 
 static tribus_status launch(tribus_cuda_context *c, const char *name, uint32_t blocks,
                             const tribus_cuda_mc_args *args)
@@ -35,7 +38,7 @@ static uint32_t tail_count(uint32_t n, double confidence)
     return k < 1.0 ? 1u : (uint32_t)k;
 }
 
-enum { MC_PATHS, MC_CONFIDENCE, MC_NU, MC_SEED };
+enum { MC_PATHS, MC_CONFIDENCE, MC_NU, MC_SEED, MC_EXACT };
 
 tribus_status tribus_cuda_kernels_mc_var_es(tribus_device *device,
                                             const tribus_kernel_args *args)
@@ -69,6 +72,20 @@ tribus_status tribus_cuda_kernels_mc_var_es(tribus_device *device,
         return tribus_error_set(TRIBUS_BAD_DATA,
                                 "mc_var_es: nu is %g; wanted 0 (normal) or above 2",
                                 (double)mc.nu);
+    if (args->params[MC_EXACT] == 0.0) {
+        const tribus_mc_request tuned = {.forecast = mc.forecast,
+                                         .factor = mc.factor,
+                                         .weights = mc.weights,
+                                         .risk = mc.risk,
+                                         .scratch = args->scratch,
+                                         .seed = mc.seed,
+                                         .assets = assets,
+                                         .paths = paths,
+                                         .tail_paths = mc.rank,
+                                         .nu = mc.nu};
+
+        return tribus_mc_cuda_run(c, &tuned);
+    }
     st = tribus_cuda_stream_claim(&c->main, 1);
     if (st == TRIBUS_OK)
         st = tribus_cuda_context_check(

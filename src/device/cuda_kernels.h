@@ -10,7 +10,8 @@
 
 #define TRIBUS_CUDA_KERNELS_WORK_BYTES 65536u
 
-/* Same paths, same bits as on the CPU; mean and deviation are summed in another order and
+/* Parameter "exact" 0, the fallback: mc_cuda.h, the same paths within the tolerance stated
+ * in mc_cuda.cu. 1: the same paths, same bits as on the CPU; mean and deviation are summed in another order and
  * agree within 1e-12 of their size. Numbers that make no sense (not finite, a negative
  * volatility) give NaN results, since the card cannot return a status. */
 TRIBUS_MUST_CHECK tribus_status

@@ -25,7 +25,6 @@
 #include "../quant/mc.h"
 
 #define THREADS 256
-#define PER_THREAD 2 /* paths side by side: hides latency, shares the loads of the table */
 #define WARP    32u
 #define FULL    0xffffffffu
 
@@ -82,33 +81,42 @@ extern "C" __global__ void __launch_bounds__(1024)
                       uint32_t assets, tribus_mc_keys keys, uint4 *table, tribus_mc_head *head)
 {
     __shared__ float part[32][33];
+    __shared__ float scaled[1024]; /* weight * volatility of 1,024 assets at a time */
     __shared__ double drift[32];
     const uint32_t lane = threadIdx.x, row0 = threadIdx.y;
     const uint32_t column = blockIdx.x * WARP + lane;
     const uint32_t thread = row0 * WARP + lane;
     float sum = 0.0f;
+    double moved = 0.0;
     bool bad = false;
 
     for (uint32_t i = thread + blockIdx.x * 1024u; i < TRIBUS_MC_BINS; i += gridDim.x * 1024u)
         head->bins[i] = 0;
-    for (uint32_t i = row0; i < assets; i += WARP) {
-        const float mean = forecast[2 * i], volatility = forecast[2 * i + 1], w = weights[i];
+    for (uint32_t base = 0; base < assets; base += 1024u) {
+        const uint32_t most = min(assets - base, 1024u);
 
-        bad = bad || !(fabsf(mean) < INFINITY) || !(fabsf(w) < INFINITY) ||
-              !(volatility >= 0.0f && volatility < INFINITY);
-        if (column <= i && column < assets)
-            sum += w * volatility * factor[(size_t)i * assets + column];
+        if (thread < most) {
+            const float2 f = ((const float2 *)forecast)[base + thread];
+            const float w = weights[base + thread];
+
+            bad = bad || !(fabsf(f.x) < INFINITY) || !(fabsf(w) < INFINITY) ||
+                  !(f.y >= 0.0f && f.y < INFINITY);
+            scaled[thread] = w * f.y;
+            moved += (double)w * (double)f.x;
+        }
+        __syncthreads();
+        if (column < assets) {
+#pragma unroll 8
+            for (uint32_t i = row0; i < most; i += WARP)
+                if (column <= base + i)
+                    sum += scaled[i] * factor[(size_t)(base + i) * assets + column];
+        }
+        __syncthreads();
     }
     part[row0][lane] = sum;
-    if (blockIdx.x == 0) {
-        double d = 0.0;
-
-        for (uint32_t i = thread; i < assets; i += 1024u)
-            d += (double)weights[i] * (double)forecast[2 * i];
-        d = warp_sum(d);
-        if (lane == 0)
-            drift[row0] = d;
-    }
+    moved = warp_sum(moved);
+    if (lane == 0)
+        drift[row0] = moved;
     bad = __syncthreads_or(bad) != 0;
     if (row0 != 0)
         return;
@@ -198,12 +206,13 @@ static __device__ void flush(uint32_t *bins, uint32_t *to, uint32_t count)
             atomicAdd(&to[i], bins[i]);
 }
 
-/* The table is read from shared memory when it fits there (shared_rows == rows), else from
- * device memory through the cache. Chunks of paths go round over blocks first, so that the
+/* A thread has PER_THREAD paths side by side: that hides latency and shares the loads of the
+ * table. The table is in shared memory where it fits there, else in device memory. Chunks of paths go round over blocks first, so that the
  * last, partial round is spread over all multiprocessors. */
+template <int PER_THREAD>
 static __device__ __forceinline__ void simulate(const tribus_mc_run &run, const uint4 *rows,
-                                                const uint4 *table, tribus_mc_head *head,
-                                                float *pnl, uint32_t *bins)
+                                                tribus_mc_head *head, float *pnl,
+                                                uint32_t *bins)
 {
     const uint32_t lane = threadIdx.x % WARP, warp = threadIdx.x / WARP;
     const uint32_t chunk_paths = WARP * PER_THREAD;
@@ -211,7 +220,6 @@ static __device__ __forceinline__ void simulate(const tribus_mc_run &run, const 
     const float drift = (float)head->drift;
     double sum = 0.0, squares = 0.0;
 
-    (void)table;
     for (uint32_t chunk = warp * gridDim.x + blockIdx.x; chunk < chunks;
          chunk += gridDim.x * (THREADS / WARP)) {
         const uint32_t first = chunk * chunk_paths + lane;
@@ -255,8 +263,10 @@ static __device__ __forceinline__ void simulate(const tribus_mc_run &run, const 
     flush(bins, head->bins, 2048);
 }
 
-extern "C" __global__ void __launch_bounds__(THREADS)
-    tribus_mc_simulate(tribus_mc_run run, const uint4 *table, tribus_mc_head *head, float *pnl)
+template <int PER_THREAD>
+static __device__ __forceinline__ void simulate_near(const tribus_mc_run &run,
+                                                     const uint4 *table, tribus_mc_head *head,
+                                                     float *pnl)
 {
     extern __shared__ uint4 rows[];
     __shared__ uint32_t bins[2048];
@@ -266,9 +276,24 @@ extern "C" __global__ void __launch_bounds__(THREADS)
     for (uint32_t i = threadIdx.x; i < 2 * run.blocks; i += THREADS)
         rows[i] = table[i];
     __syncthreads();
-    simulate(run, rows, table, head, pnl, bins);
+    simulate<PER_THREAD>(run, rows, head, pnl, bins);
 }
 
+/* Few paths: finer chunks, so that every multiprocessor has its share. */
+extern "C" __global__ void __launch_bounds__(THREADS)
+    tribus_mc_simulate(tribus_mc_run run, const uint4 *table, tribus_mc_head *head, float *pnl)
+{
+    simulate_near<2>(run, table, head, pnl);
+}
+
+extern "C" __global__ void __launch_bounds__(THREADS)
+    tribus_mc_simulate_many(tribus_mc_run run, const uint4 *table, tribus_mc_head *head,
+                            float *pnl)
+{
+    simulate_near<4>(run, table, head, pnl);
+}
+
+/* More assets than shared memory holds. */
 extern "C" __global__ void __launch_bounds__(THREADS)
     tribus_mc_simulate_large(tribus_mc_run run, const uint4 *table, tribus_mc_head *head,
                              float *pnl)
@@ -278,7 +303,7 @@ extern "C" __global__ void __launch_bounds__(THREADS)
     for (uint32_t i = threadIdx.x; i < 2048; i += THREADS)
         bins[i] = 0;
     __syncthreads();
-    simulate(run, table, table, head, pnl, bins);
+    simulate<2>(run, table, head, pnl, bins);
 }
 
 /* ---- the k-th smallest ---- */
@@ -322,6 +347,25 @@ static __device__ uint32_t find_bin(const uint32_t *bins, uint32_t count, uint32
     return found[0];
 }
 
+/* Four neighbouring P&Ls at a time. */
+template <typename F> static __device__ void each_pnl(const float *pnl, uint32_t paths, F visit)
+{
+    for (uint32_t i = 4 * (blockIdx.x * THREADS + threadIdx.x); i < paths;
+         i += 4 * gridDim.x * THREADS) {
+        if (i + 4 <= paths) {
+            const float4 v = *(const float4 *)(pnl + i);
+
+            visit(v.x);
+            visit(v.y);
+            visit(v.z);
+            visit(v.w);
+        } else {
+            for (uint32_t k = i; k < paths; k++)
+                visit(pnl[k]);
+        }
+    }
+}
+
 static __device__ void add_tail(tribus_mc_head *head, double tail)
 {
     tail = warp_sum(tail);
@@ -340,16 +384,14 @@ extern "C" __global__ void __launch_bounds__(THREADS)
     for (uint32_t i = threadIdx.x; i < 2048; i += THREADS)
         bins[i] = 0;
     high = find_bin(head->bins, 2048, &rank);
-    for (uint32_t i = blockIdx.x * THREADS + threadIdx.x; i < paths;
-         i += gridDim.x * THREADS) {
-        const float value = pnl[i];
+    each_pnl(pnl, paths, [&](float value) {
         const uint32_t key = key_of(value);
 
         if (key >> 21 == high)
             atomicAdd(&bins[key >> 10 & 2047u], 1u);
         else if (key >> 21 < high)
             tail += (double)value;
-    }
+    });
     add_tail(head, tail);
     flush(bins, head->bins + 2048, 2048);
 }
@@ -399,16 +441,14 @@ extern "C" __global__ void __launch_bounds__(THREADS)
     prefix = find_bin(head->bins, 2048, &rank) << 11;
     __syncthreads();
     prefix |= find_bin(head->bins + 2048, 2048, &rank);
-    for (uint32_t i = blockIdx.x * THREADS + threadIdx.x; i < paths;
-         i += gridDim.x * THREADS) {
-        const float value = pnl[i];
+    each_pnl(pnl, paths, [&](float value) {
         const uint32_t key = key_of(value);
 
         if (key >> 10 == prefix)
             atomicAdd(&bins[key & 1023u], 1u);
         else if (key >> 21 == prefix >> 11 && key >> 10 < prefix)
             tail += (double)value;
-    }
+    });
     add_tail(head, tail);
     flush(bins, head->bins + 4096, 1024);
     __threadfence();

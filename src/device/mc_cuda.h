@@ -19,7 +19,8 @@ typedef struct tribus_mc_run {
     uint32_t reserved;
 } tribus_mc_run;
 
-#define TRIBUS_MC_BINS 5120u /* 2048 + 2048 + 1024 */
+#define TRIBUS_MC_MANY 400000u /* paths from which coarser chunks are better */
+#define TRIBUS_MC_BINS 5120u   /* 2048 + 2048 + 1024 */
 
 /* In device memory. */
 typedef struct tribus_mc_head {
@@ -31,5 +32,28 @@ typedef struct tribus_mc_head {
     uint32_t reserved[6];
     uint32_t bins[TRIBUS_MC_BINS];
 } tribus_mc_head;
+
+#ifndef __CUDACC__
+
+#include "device/cuda_context.h"
+
+typedef struct tribus_mc_request {
+    const float *forecast, *factor, *weights; /* the card's addresses */
+    double *risk;
+    void *scratch; /* tribus_mc_cuda_scratch_bytes(), aligned to 16 */
+    uint64_t seed;
+    uint32_t assets, paths, tail_paths;
+    float nu;
+} tribus_mc_request;
+
+uint64_t tribus_mc_cuda_scratch_bytes(uint32_t assets, uint32_t paths);
+
+/* Enqueue the four kernels on the device's stream; risk is complete when they are.
+ * Returns TRIBUS_OK, TRIBUS_FULL, TRIBUS_UNSUPPORTED (built without kernels) or
+ * TRIBUS_SYSTEM. */
+TRIBUS_MUST_CHECK tribus_status tribus_mc_cuda_run(tribus_cuda_context *context,
+                                                   const tribus_mc_request *request);
+
+#endif
 
 #endif
