@@ -1089,7 +1089,9 @@ static tribus_status plan_nodes(tribus_nn_plan *plan)
     for (uint32_t i = 0; i < g->node_count && st == TRIBUS_OK; i++) {
         const tribus_nn_node n = {plan, &g->nodes[i], i};
 
-        if (n.node->output_count < 1 || n.node->outputs[0] == TRIBUS_ONNX_ABSENT)
+        /* Only recurrent layers have outputs that one may want without the first. */
+        if (n.node->output_count < 1 || (n.node->outputs[0] == TRIBUS_ONNX_ABSENT &&
+                                         planner_of(n.node) != tribus_nn_plan_recurrent))
             st = tribus_nn_fault(&n, TRIBUS_UNSUPPORTED, "no first output");
         else
             st = planner_of(n.node)(&n);
