@@ -98,11 +98,18 @@ TRIBUS_MUST_CHECK tribus_status tribus_bus_next(tribus_subscription *sub,
                                                 uint64_t *lost);
 
 /* The same, waiting for one. cfg NULL: spin 20 us, then sleep, no limit.
- * Returns TRIBUS_OK, TRIBUS_TIMEOUT or TRIBUS_SYSTEM. */
+ * Returns TRIBUS_OK, TRIBUS_TIMEOUT, TRIBUS_SYSTEM, or TRIBUS_EMPTY as
+ * tribus_bus_wait_also() says. */
 TRIBUS_MUST_CHECK tribus_status tribus_bus_next_wait(tribus_subscription *sub,
                                                      const tribus_msg_header **out,
                                                      uint64_t *lost,
                                                      const tribus_wait_cfg *cfg);
+
+/* Let the waits of this subscription end also when ready(context) holds, which a press of
+ * bell announces: they then return TRIBUS_EMPTY. bell and context: borrowed until the next
+ * call; bell NULL: nothing else. ready must be cheap and may be called often. */
+void tribus_bus_wait_also(tribus_subscription *sub, tribus_doorbell_shm *bell,
+                          tribus_ready_fn ready, void *context);
 
 /* The same two, copying the message into buf: `bytes` long, at least
  * TRIBUS_WIRE_MESSAGE_BYTES, aligned as tribus_msg_any.

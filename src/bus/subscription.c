@@ -51,11 +51,14 @@ struct tribus_subscription {
     source *sources; /* those that overtake first */
     uint32_t count;
     uint32_t room;
-    uint32_t urgent; /* how many of those */
-    uint32_t at;     /* whose turn it is */
-    uint32_t turn;   /* messages taken in this turn */
-    uint64_t lost;   /* not reported yet */
-    bool waited;     /* a wait found a message; it lies in scratch */
+    uint32_t urgent;                /* how many of those */
+    uint32_t at;                    /* whose turn it is */
+    uint32_t turn;                  /* messages taken in this turn */
+    uint64_t lost;                  /* not reported yet */
+    bool waited;                    /* a wait found a message; it lies in scratch */
+    tribus_doorbell_shm *also_bell; /* what else ends a wait; NULL: nothing */
+    tribus_ready_fn also_ready;
+    void *also_context;
     bool has_extra;
     tribus_wire_extra extra;
     _Alignas(64) unsigned char scratch[TRIBUS_BUS_WIDE_CELL_BYTES];
@@ -536,13 +539,26 @@ tribus_status tribus_bus_poll(tribus_subscription *s, void *buf, size_t bytes,
 
 /* ---- wait ---- */
 
+void tribus_bus_wait_also(tribus_subscription *s, tribus_doorbell_shm *bell,
+                          tribus_ready_fn ready, void *context)
+{
+    s->also_bell = bell;
+    s->also_ready = ready;
+    s->also_context = context;
+}
+
+static bool also_ready(tribus_subscription *s)
+{
+    return s->also_bell != NULL && s->also_ready(s->also_context) != 0;
+}
+
 /* Nothing is joined or left here: the bells waited for must stay mapped. */
 static int ready(void *context)
 {
     tribus_subscription *s = context;
 
     s->waited = s->waited || take_any(s) == TRIBUS_OK;
-    return s->waited || s->unread ||
+    return s->waited || s->unread || also_ready(s) ||
            tribus_session_revision(s->bus->session) != s->revision;
 }
 
@@ -553,6 +569,8 @@ static uint32_t bells_of(tribus_subscription *s, tribus_doorbell_shm **bells, bo
 
     *all = !s->bus->observe && !s->unfinished;
     bells[count++] = tribus_session_bell(s->bus->session);
+    if (s->also_bell != NULL)
+        bells[count++] = s->also_bell;
     if (s->bus->observe) /* to sleep on a bell is to write to it */
         return count;
     for (uint32_t i = 0; i < s->count; i++) {
@@ -608,6 +626,10 @@ tribus_status tribus_bus_next_wait(tribus_subscription *s, const tribus_msg_head
         }
         if (st != TRIBUS_OK && st != TRIBUS_TIMEOUT)
             break;
+        if (also_ready(s)) {
+            st = TRIBUS_EMPTY;
+            break;
+        }
     }
     if (lost != NULL)
         *lost = sum;

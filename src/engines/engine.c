@@ -284,6 +284,8 @@ static tribus_status open_engine(tribus_engine *e)
     }
     if (st != TRIBUS_OK)
         return st;
+    if (e->sub != NULL && e->ops->bell != NULL)
+        tribus_bus_wait_also(e->sub, e->ops->bell(e->state), e->ops->ready, e->state);
     e->port = e->ops->port(p);
     if (e->port > 0 &&
         tribus_http_start("127.0.0.1", e->port, answer, e, &e->http) != TRIBUS_OK) {
@@ -333,7 +335,7 @@ static tribus_status nap(tribus_engine *e, int64_t next_ns)
 
         st = tribus_bus_next_wait(e->sub, &msg, &lost, &wait);
         e->lost += lost;
-        if (st == TRIBUS_TIMEOUT)
+        if (st == TRIBUS_TIMEOUT || st == TRIBUS_EMPTY)
             return TRIBUS_OK;
         if (st != TRIBUS_OK)
             return st;

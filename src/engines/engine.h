@@ -60,6 +60,10 @@ typedef struct tribus_engine_ops {
     /* (optional) one message it subscribed to. A fault ends the engine. */
     tribus_status (*on_message)(tribus_engine *e, void *state,
                                 const tribus_msg_header *msg);
+    /* (optional) what ends a wait besides messages: a bell, and whether there is work for
+     * step() now. Asked often; must be cheap. */
+    tribus_doorbell_shm *(*bell)(void *state);
+    int (*ready)(void *state);
     /* (optional) work that no message starts. *next_ns: when to call again at the latest,
      * monotonic. A fault ends the engine, TRIBUS_STOPPED ends it well. */
     tribus_status (*step)(tribus_engine *e, void *state, int64_t now_ns, int64_t *next_ns);

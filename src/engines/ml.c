@@ -57,6 +57,7 @@ typedef struct ml {
     uint64_t submitted, finished, failed, refused;
     int64_t forecast_due_ns;
     tribus_pipeline_result last;
+    tribus_status awaited; /* of the last look for a result, kept in `last` */
     double last_var, last_es;
 } ml;
 
@@ -178,6 +179,7 @@ static tribus_status open_ml(tribus_engine *e, void **state)
         close_ml(m);
         return st;
     }
+    m->awaited = TRIBUS_EMPTY;
     *state = m;
     return TRIBUS_OK;
 }
@@ -356,29 +358,39 @@ static void publish_result(tribus_engine *e, ml *m, int64_t now_ns)
     }
 }
 
+/* Look for a result without waiting; one that came lies in m->last until step() has it. */
+static int ready(void *state)
+{
+    ml *m = state;
+
+    if (m->awaited != TRIBUS_OK)
+        m->awaited = tribus_pipeline_await_wait(m->pipe, 0, &m->last);
+    return m->awaited == TRIBUS_OK; /* a fault can wait for the next step */
+}
+
+static tribus_doorbell_shm *bell(void *state)
+{
+    return tribus_pipeline_bell(((ml *)state)->pipe);
+}
+
 static tribus_status step(tribus_engine *e, void *state, int64_t now_ns, int64_t *next_ns)
 {
     ml *m = state;
-    tribus_status st;
 
-    for (;;) {
-        st = tribus_pipeline_await_wait(m->pipe, 0, &m->last);
-        if (st != TRIBUS_OK)
-            break;
+    while (ready(m) != 0) {
+        m->awaited = TRIBUS_EMPTY;
         publish_result(e, m, now_ns);
         tribus_pipeline_release(m->pipe, m->last.run);
     }
-    if (st == TRIBUS_PEER_LOST) {
+    if (m->awaited == TRIBUS_PEER_LOST) {
         tribus_engine_complain(e, "waiting for a new compute host");
         tribus_engine_detail(e, "a compute host died");
         *next_ns = now_ns + 10000000;
         return TRIBUS_OK;
     }
-    if (st != TRIBUS_EMPTY && st != TRIBUS_TIMEOUT)
-        return st;
+    if (m->awaited != TRIBUS_EMPTY && m->awaited != TRIBUS_TIMEOUT)
+        return m->awaited;
     tribus_engine_detail(e, "");
-    if (st == TRIBUS_TIMEOUT)
-        *next_ns = now_ns + 100000; /* a run is in flight: look again soon */
     return TRIBUS_OK;
 }
 
@@ -409,6 +421,8 @@ const tribus_engine_ops tribus_engine_ml = {
     .types = UINT64_C(1) << TRIBUS_MSG_PRICE_UPDATE,
     .open = open_ml,
     .on_message = on_message,
+    .bell = bell,
+    .ready = ready,
     .step = step,
     .render = render,
     .close = close_ml,
