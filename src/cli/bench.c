@@ -13,6 +13,7 @@ int tribus_cli_bench(int argc, char **argv)
         {"handoff", tribus_cli_bench_handoff, "one hand-off, from a cache line to Redis", false},
         {"pipeline", tribus_cli_bench_pipeline, "what stages and links cost: chain, fan-out, small runs", false},
         {"hybrid", tribus_cli_bench_hybrid, "workloads over the bus and over Redis", false},
+        {"quant", tribus_cli_bench_quant, "the mathematics, and numpy and pandas beside it", false},
         {NULL, NULL, NULL, false},
     };
     /* clang-format on */

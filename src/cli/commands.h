@@ -7,6 +7,7 @@
 int tribus_cli_bench(int argc, char **argv);
 int tribus_cli_bench_pipeline(int argc, char **argv);
 int tribus_cli_bench_hybrid(int argc, char **argv);
+int tribus_cli_bench_quant(int argc, char **argv);
 int tribus_cli_bench_bus(int argc, char **argv);
 int tribus_cli_bench_cuda(int argc, char **argv);
 int tribus_cli_bench_fabric(int argc, char **argv);

@@ -15,9 +15,8 @@
 /* ---- windows: x points at the newest of k values ---- */
 
 /* Four sums, added as (0 + 1) + (2 + 3): faster than one, and the same in every caller. */
-static double window_sum(const double *x, uint32_t k, uint32_t *count)
+static double sum_skipping(const double *at, uint32_t k, uint32_t *count)
 {
-    const double *at = x - (k - 1);
     double sum[4] = {0};
     uint32_t n[4] = {0}, i = 0;
 
@@ -37,6 +36,23 @@ static double window_sum(const double *x, uint32_t k, uint32_t *count)
     }
     *count = n[0] + n[1] + n[2] + n[3];
     return (sum[0] + sum[1]) + (sum[2] + sum[3]);
+}
+
+/* Most windows have no hole: then the plain sum is a number, and the same number. */
+static double window_sum(const double *x, uint32_t k, uint32_t *count)
+{
+    const double *at = x - (k - 1);
+    double sum[4] = {0}, all;
+    uint32_t i = 0;
+
+    for (; i + 4 <= k; i += 4)
+        for (uint32_t l = 0; l < 4; l++)
+            sum[l] += at[i + l];
+    for (; i < k; i++)
+        sum[0] += at[i];
+    all = (sum[0] + sum[1]) + (sum[2] + sum[3]);
+    *count = k;
+    return all == all ? all : sum_skipping(at, k, count);
 }
 
 static double window_squares(const double *x, uint32_t k, double mean)
@@ -163,8 +179,6 @@ static double window_corr(const double *x, const double *y, uint32_t k)
     double mx = 0.0, my = 0.0, xx = 0.0, yy = 0.0, xy = 0.0, r;
     uint32_t n = 0;
 
-    if (window_std(x, k) <= FLAT || window_std(y, k) <= FLAT)
-        return NAN;
     for (uint32_t i = 0; i < k; i++) {
         const double a = x[-(ptrdiff_t)i], b = y[-(ptrdiff_t)i];
         const int there = a == a && b == b;
@@ -183,6 +197,9 @@ static double window_corr(const double *x, const double *y, uint32_t k)
         yy += there ? b * b : 0.0;
         xy += there ? a * b : 0.0;
     }
+    if (n == k ? sqrt(fmin(xx, yy) / (n - 1.0)) <= FLAT
+               : window_std(x, k) <= FLAT || window_std(y, k) <= FLAT)
+        return NAN;
     r = xy / sqrt(xx * yy);
     return n > 1 && xx > 0.0 && yy > 0.0 ? r : NAN;
 }
@@ -238,6 +255,56 @@ static double window_quantile(const double *x, uint32_t k, double q)
     for (uint32_t i = which + 1; i < n; i++)
         high = fmin(high, v[i]);
     return low + (high - low) * part;
+}
+
+/* First index of the n ascending values that is >= x. */
+static uint32_t lower_bound(const double *v, uint32_t n, double x)
+{
+    uint32_t low = 0, high = n;
+
+    while (low < high) {
+        const uint32_t mid = low + (high - low) / 2;
+
+        if (v[mid] < x)
+            low = mid + 1;
+        else
+            high = mid;
+    }
+    return low;
+}
+
+/* Quantiles of a history: the window stays sorted while it slides, one value out and one in.
+ * An order statistic is a value of the window, so this gives the bits of window_quantile(). */
+static void slide_quantile(const tribus_quant_factor_node *node, const double *x,
+                           double *out, uint32_t count)
+{
+    double v[FACTOR_WINDOW_MAX + 1];
+    uint32_t n = 0;
+
+    for (uint32_t t = 0; t < count; t++) {
+        double at, part;
+        uint32_t which;
+
+        if (x[t] == x[t]) {
+            which = lower_bound(v, n, x[t]);
+            memmove(&v[which + 1], &v[which], (n - which) * sizeof(*v));
+            v[which] = x[t];
+            n++;
+        }
+        if (t >= node->window && x[t - node->window] == x[t - node->window]) {
+            which = lower_bound(v, n, x[t - node->window]);
+            memmove(&v[which], &v[which + 1], (n - which - 1) * sizeof(*v));
+            n--;
+        }
+        if (n == 0) {
+            out[t] = NAN;
+            continue;
+        }
+        at = node->value * (n - 1.0);
+        which = (uint32_t)at;
+        part = at - which;
+        out[t] = part == 0.0 ? v[which] : v[which] + (v[which + 1] - v[which]) * part;
+    }
 }
 
 static double window_of(const tribus_quant_factor_node *n, const double *a, const double *b,
@@ -337,6 +404,10 @@ static void run_node(const tribus_quant_factor_node *n, const double *a, const d
             out[i] = before + i >= n->window ? a[(ptrdiff_t)i - n->window] : NAN;
         return;
     default:
+        if (n->op == OP_QUANTILE && before == 0 && count > 1) {
+            slide_quantile(n, a, out, count);
+            return;
+        }
         for (uint32_t i = 0; i < count; i++) {
             const uint32_t seen = before + i + 1;
 

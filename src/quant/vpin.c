@@ -32,8 +32,8 @@ static void close_bucket(tribus_quant_vpin *v, double imbalance)
 /* What is left of a bucket after rounding is not a bucket: 1e-12 of its size counts as full. */
 uint64_t tribus_quant_vpin_add(tribus_quant_vpin *v, double buy, double sell)
 {
-    const double total = buy + sell, share = buy / total;
-    double left = total, room = v->bucket - v->filled, whole;
+    const double total = buy + sell;
+    double left = total, room = v->bucket - v->filled, share, whole;
     uint64_t closed;
 
     if (!(buy >= 0.0 && sell >= 0.0 && total > 0.0) || isinf(total))
@@ -43,6 +43,7 @@ uint64_t tribus_quant_vpin_add(tribus_quant_vpin *v, double buy, double sell)
         v->buy += buy;
         return 0;
     }
+    share = buy / total;
     close_bucket(v, fabs(2.0 * (v->buy + share * room) - v->bucket));
     left = fmax(0.0, left - room);
     closed = 1;
