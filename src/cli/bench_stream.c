@@ -17,6 +17,7 @@
 #define BATCH      64u
 #define WRITERS    4u
 #define SPAN       16384u /* messages behind one time */
+#define SPANS_MIN  8u
 #define SPANS_MAX  65536u
 #define FLOOR      20000u
 #define WORDS      7u
@@ -110,12 +111,12 @@ static bool meter_add(meter *m, uint64_t n)
         m->last_ticks = now;
         m->last_ns = tribus_now_ns();
     }
-    return m->last_ns < m->until_ns && !tribus_bench_pair_ended();
+    return (m->spans < SPANS_MIN || m->last_ns < m->until_ns) && !tribus_bench_pair_ended();
 }
 
 static bool meter_end(meter *m, stream_shared *s)
 {
-    if (m->spans < 3)
+    if (m->spans < SPANS_MIN)
         return tribus_bench_pair_fail("only %zu spans were measured", m->spans);
     tribus_bench_pair_stats(m->ns, m->spans, &s->stats);
     s->stats.rate_per_s = (double)m->messages * 1e9 / (double)(m->last_ns - m->first_ns);
