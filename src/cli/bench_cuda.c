@@ -650,6 +650,10 @@ static tribus_status bench_open(bench *b)
     for (int i = 0; st == TRIBUS_OK && i < 2; i++)
         st = tribus_cuda_timeline_of_card(b->c, (unsigned char *)b->card.data + i * 128,
                                           true, 0, &b->t[i]);
+    for (uint32_t i = 0; st == TRIBUS_OK && i < CHUNK; i++)
+        st = tribus_cuda_context_check(
+            b->c, b->c->cu->event_create(&b->events[i], TRIBUS_CU_EVENT_DISABLE_TIMING),
+            "make an event");
     return st;
 }
 

@@ -52,17 +52,23 @@ static tribus_status check_card(tribus_cuda_context *c)
 
 static tribus_status load_functions(tribus_cuda_context *c, tribus_cu_module module)
 {
-    tribus_cu_function functions[64];
+    tribus_cu_function functions[TRIBUS_CUDA_MOST_FUNCTIONS];
     unsigned count = 0;
     tribus_cu_result result = c->cu->module_get_function_count(&count, module);
 
-    if (result == TRIBUS_CU_OK && count > sizeof(functions) / sizeof(functions[0]))
-        return tribus_error_set(TRIBUS_UNSUPPORTED, "%u kernels in one file, 64 at most",
-                                count);
+    if (result == TRIBUS_CU_OK && count > TRIBUS_CUDA_MOST_FUNCTIONS - c->function_count)
+        return tribus_error_set(TRIBUS_UNSUPPORTED, "more than %u kernels",
+                                TRIBUS_CUDA_MOST_FUNCTIONS);
     if (result == TRIBUS_CU_OK && count > 0)
         result = c->cu->module_enumerate_functions(functions, count, module);
-    for (unsigned i = 0; result == TRIBUS_CU_OK && i < count; i++)
+    for (unsigned i = 0; result == TRIBUS_CU_OK && i < count; i++) {
         result = c->cu->func_load(functions[i]);
+        if (result == TRIBUS_CU_OK)
+            result =
+                c->cu->func_get_name(&c->functions[c->function_count].name, functions[i]);
+        c->functions[c->function_count].function = functions[i];
+        c->function_count += result == TRIBUS_CU_OK ? 1 : 0;
+    }
     return tribus_cuda_context_check(c, result, "load the functions");
 }
 
@@ -154,9 +160,11 @@ void tribus_cuda_context_close(tribus_cuda_context *c)
 tribus_status tribus_cuda_context_function(tribus_cuda_context *c, const char *name,
                                            tribus_cu_function *out)
 {
-    for (uint32_t i = 0; i < c->module_count; i++)
-        if (c->cu->module_get_function(out, c->modules[i], name) == TRIBUS_CU_OK)
+    for (uint32_t i = 0; i < c->function_count; i++)
+        if (strcmp(c->functions[i].name, name) == 0) {
+            *out = c->functions[i].function;
             return TRIBUS_OK;
+        }
     return tribus_error_set(TRIBUS_UNSUPPORTED, "this build has no kernel %s (%s)", name,
                             tribus_cuda_image_origin);
 }

@@ -18,7 +18,8 @@
 #include "device/cuda_driver.h"
 #include "device/device.h"
 
-#define TRIBUS_CUDA_MOST_MODULES 16u
+#define TRIBUS_CUDA_MOST_MODULES   16u
+#define TRIBUS_CUDA_MOST_FUNCTIONS 256u
 
 /* Work queued ahead on one stream. A stream of the driver takes about 1,000 operations and
  * then blocks its caller, so that half of that is where we stop and say FULL. */
@@ -46,6 +47,11 @@ struct tribus_cuda_context {
     tribus_cu_context context;
     tribus_cu_module modules[TRIBUS_CUDA_MOST_MODULES];
     uint32_t module_count;
+    struct {
+        const char *name; /* the driver's, as long as the module is loaded */
+        tribus_cu_function function;
+    } functions[TRIBUS_CUDA_MOST_FUNCTIONS];
+    uint32_t function_count;
     tribus_cuda_stream main;   /* kernels run here */
     tribus_cuda_stream rescue; /* nothing waits here: poison, peeks, copies of the watch */
     size_t granularity;        /* of shared memory */

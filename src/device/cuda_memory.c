@@ -63,7 +63,8 @@ static tribus_status map_handle(tribus_cuda_context *c, tribus_cu_handle handle,
         return tribus_cuda_context_check(c, result, "reserve addresses");
     m->reserved = true;
     result = c->cu->mem_map(m->address, m->bytes, 0, handle, 0);
-    *wrong_size = result == TRIBUS_CU_INVALID_VALUE;
+    /* Driver 580 answers "not supported" to a mapping larger than what was imported. */
+    *wrong_size = result == TRIBUS_CU_INVALID_VALUE || result == TRIBUS_CU_NOT_SUPPORTED;
     if (result != TRIBUS_CU_OK)
         return tribus_cuda_context_check(c, result, "map memory");
     m->mapped = true;

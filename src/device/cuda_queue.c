@@ -13,6 +13,7 @@
 
 #define CELLS_DEFAULT 1024u
 #define CELL_BYTES    64u
+#define HOP_BYTES     16u
 #define COPY_NS       INT64_C(5000000000)
 #define CLOSE_NS      INT64_C(1000000000)
 
@@ -21,13 +22,14 @@ typedef struct control {
     _Atomic(uint64_t) stop;
     uint64_t unused[7];
     _Atomic(uint64_t) items[TRIBUS_CUDA_QUEUE_STAGES];
+    _Atomic(uint64_t) work_ns[TRIBUS_CUDA_QUEUE_STAGES];
 } control;
 
 struct tribus_cuda_queue {
     tribus_cuda_context *context;
     tribus_cuda_stream stream;
-    tribus_device_memory rings; /* those between, on the card */
-    int rings_fd;
+    tribus_device_memory between; /* the stages, on the card */
+    int between_fd;
     control *control;
     size_t control_bytes;
     int control_fd;
@@ -36,11 +38,6 @@ struct tribus_cuda_queue {
     tribus_cuda_queue_args args;
     uint32_t stages;
 };
-
-static size_t ring_room(uint32_t cells)
-{
-    return (tribus_ring_bytes(cells, CELL_BYTES) + 127u) & ~(size_t)127u;
-}
 
 /* The number of cells that the memory at one end says it has, checked by opening it. */
 static tribus_status end_of(const tribus_cuda_queue_end *end, tribus_end which,
@@ -61,7 +58,7 @@ static tribus_status end_of(const tribus_cuda_queue_end *end, tribus_end which,
         return st;
     memcpy(&cells, (const unsigned char *)end->mem + 8,
            sizeof(cells)); /* checked by open */
-    *out = (tribus_cuda_queue_ring){.base = end->data, .mask = cells - 1u, .system = 1};
+    *out = (tribus_cuda_queue_ring){.base = end->data, .mask = cells - 1u};
     return TRIBUS_OK;
 }
 
@@ -83,39 +80,35 @@ static tribus_status make_control(tribus_cuda_queue *q)
     q->registered = true;
     q->args.stop = (uint64_t *)data;
     q->args.items = (uint64_t *)data + 8;
+    q->args.work_ns = (uint64_t *)data + 8 + TRIBUS_CUDA_QUEUE_STAGES;
     return TRIBUS_OK;
 }
 
-static tribus_status make_rings(tribus_cuda_queue *q, uint32_t cells)
+/* Hops, items beside them and the word of the last stage, all zero. */
+static tribus_status make_between(tribus_cuda_queue *q, uint32_t cells)
 {
-    const size_t room = ring_room(cells);
+    const size_t hops = (size_t)(q->stages - 1) * cells * HOP_BYTES;
+    const size_t bytes = TRIBUS_CACHE_LINE_BYTES * 2 + hops + (size_t)cells * CELL_BYTES;
     tribus_cuda_context *c = q->context;
-    void *image = NULL;
+    uint8_t *base;
     tribus_status st;
 
     if (q->stages < 2)
         return TRIBUS_OK;
-    st = tribus_cuda_memory_create(c, room * (q->stages - 1), &q->rings_fd, &q->rings);
+    st = tribus_cuda_memory_create(c, bytes, &q->between_fd, &q->between);
     if (st != TRIBUS_OK)
         return st;
-    if (posix_memalign(&image, 128, room) != 0)
-        return tribus_error_set(TRIBUS_NO_MEMORY, "queue: %zu bytes", room);
-    memset(image, 0, room);
-    st = tribus_ring_create(image, room, cells, CELL_BYTES);
-    for (uint32_t s = 1; st == TRIBUS_OK && s < q->stages; s++) {
-        uint8_t *base = (uint8_t *)q->rings.data + room * (s - 1);
-
-        q->args.rings[s] = (tribus_cuda_queue_ring){.base = base, .mask = cells - 1u};
-        st = tribus_cuda_context_check(
-            c,
-            c->cu->memcpy_htod_async((tribus_cu_ptr)(uintptr_t)base, image, room,
-                                     q->stream.stream),
-            "lay out a ring on the card");
-    }
-    if (st == TRIBUS_OK)
-        st = tribus_cuda_stream_wait(&q->stream, COPY_NS);
-    free(image);
-    return st;
+    base = q->between.data;
+    q->args.between = (tribus_cuda_queue_between){
+        .done = (uint64_t *)q->between.data,
+        .items = base + 2 * TRIBUS_CACHE_LINE_BYTES,
+        .hops = base + 2 * TRIBUS_CACHE_LINE_BYTES + (size_t)cells * CELL_BYTES,
+        .mask = cells - 1u};
+    st = tribus_cuda_context_check(
+        c,
+        c->cu->memset_d8_async((tribus_cu_ptr)(uintptr_t)base, 0, bytes, q->stream.stream),
+        "clear the queue's memory");
+    return st == TRIBUS_OK ? tribus_cuda_stream_wait(&q->stream, COPY_NS) : st;
 }
 
 static tribus_status check_cfg(const tribus_cuda_queue_cfg *cfg, uint32_t cells)
@@ -172,19 +165,19 @@ tribus_status tribus_cuda_queue_open(tribus_cuda_context *context,
         return tribus_error_set(TRIBUS_NO_MEMORY, "queue: %zu bytes", sizeof(*q));
     q->context = context;
     q->stages = cfg->stage_count;
-    q->rings_fd = q->control_fd = -1;
+    q->between_fd = q->control_fd = -1;
     memcpy(q->args.stages, cfg->stages, q->stages * sizeof(q->args.stages[0]));
     st = tribus_cuda_context_enter(context);
     if (st == TRIBUS_OK)
-        st = end_of(&cfg->feed, TRIBUS_READER, &q->args.rings[0]);
+        st = end_of(&cfg->feed, TRIBUS_READER, &q->args.feed);
     if (st == TRIBUS_OK)
-        st = end_of(&cfg->drain, TRIBUS_WRITER, &q->args.rings[q->stages]);
+        st = end_of(&cfg->drain, TRIBUS_WRITER, &q->args.drain);
     if (st == TRIBUS_OK)
         st = tribus_cuda_stream_open(context, &q->stream);
     if (st == TRIBUS_OK)
         st = make_control(q);
     if (st == TRIBUS_OK)
-        st = make_rings(q, cells);
+        st = make_between(q, cells);
     if (st == TRIBUS_OK)
         st = start(q);
     if (st != TRIBUS_OK) {
@@ -210,7 +203,7 @@ tribus_status tribus_cuda_queue_check(tribus_cuda_queue *q)
 }
 
 tribus_status tribus_cuda_queue_stop(tribus_cuda_queue *q, int64_t timeout_ns,
-                                     uint64_t *items)
+                                     tribus_cuda_queue_done *done)
 {
     tribus_status st = TRIBUS_OK;
 
@@ -219,8 +212,10 @@ tribus_status tribus_cuda_queue_stop(tribus_cuda_queue *q, int64_t timeout_ns,
         st = tribus_cuda_stream_wait(&q->stream, timeout_ns);
         q->running = st == TRIBUS_TIMEOUT;
     }
-    for (uint32_t s = 0; st == TRIBUS_OK && items != NULL && s < q->stages; s++)
-        items[s] = tribus_load_rlx(&q->control->items[s]); /* the stream has ended */
+    for (uint32_t s = 0; st == TRIBUS_OK && done != NULL && s < q->stages; s++) {
+        done[s].items = tribus_load_rlx(&q->control->items[s]); /* the stream has ended */
+        done[s].work_ns = (int64_t)tribus_load_rlx(&q->control->work_ns[s]);
+    }
     return st;
 }
 
@@ -237,9 +232,9 @@ void tribus_cuda_queue_close(tribus_cuda_queue *q)
         tribus_os_unmap(q->control, q->control_bytes);
     if (q->control_fd >= 0)
         (void)close(q->control_fd);
-    if (q->rings.data != NULL)
-        tribus_cuda_memory_close(q->context, &q->rings);
-    if (q->rings_fd >= 0)
-        (void)close(q->rings_fd);
+    if (q->between.data != NULL)
+        tribus_cuda_memory_close(q->context, &q->between);
+    if (q->between_fd >= 0)
+        (void)close(q->between_fd);
     free(q);
 }

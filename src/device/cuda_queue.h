@@ -1,6 +1,6 @@
 /* cuda_queue.h -- stages that stay on the card and hand over through rings, without a launch.
  *
- *   tribus_ring (host memory)  ->  stage 0  ->  ring of the card  ->  stage 1 ... ->  tribus_ring
+ *   tribus_ring (host memory)  ->  stage 0  ->  16 bytes  ->  stage 1 ...  ->  tribus_ring
  *
  * Use it to   run short stages at the rate and latency of memory: no launch, no stream.
  * Not for     work that fills a card: a stage is one block, 256 threads.
@@ -33,7 +33,7 @@ typedef struct tribus_cuda_queue_end {
 typedef struct tribus_cuda_queue_cfg {
     const tribus_cuda_queue_stage *stages; /* copied */
     uint32_t stage_count;                  /* 1..TRIBUS_CUDA_QUEUE_STAGES */
-    uint32_t cells; /* of the rings between; power of two, 32.. ; 0: 1024 */
+    uint32_t cells; /* items under way between stages; power of two, 32.. ; 0: 1024 */
     tribus_cuda_queue_end feed, drain;
 } tribus_cuda_queue_cfg;
 
@@ -47,11 +47,18 @@ TRIBUS_MUST_CHECK tribus_status tribus_cuda_queue_open(tribus_cuda_context *cont
 /* Still running? Returns TRIBUS_OK, TRIBUS_STOPPED, or the fault that ended it. */
 TRIBUS_MUST_CHECK tribus_status tribus_cuda_queue_check(tribus_cuda_queue *queue);
 
-/* Tell the stages to end and wait for it. items: how many each stage handed over, room for
- * stage_count, may be NULL. What is still in the rings stays there.
+/* What a stage did. */
+typedef struct tribus_cuda_queue_done {
+    uint64_t items;
+    int64_t work_ns; /* by the card's clock, a batch counted once */
+} tribus_cuda_queue_done;
+
+/* Tell the stages to end and wait for it. done: room for stage_count, may be NULL. What is
+ * still in the rings stays there; what is between the stages is lost.
  * Returns TRIBUS_OK, TRIBUS_TIMEOUT or the fault of what ran. */
 TRIBUS_MUST_CHECK tribus_status tribus_cuda_queue_stop(tribus_cuda_queue *queue,
-                                                       int64_t timeout_ns, uint64_t *items);
+                                                       int64_t timeout_ns,
+                                                       tribus_cuda_queue_done *done);
 
 /* Stops first, for at most one second. NULL is allowed. */
 void tribus_cuda_queue_close(tribus_cuda_queue *queue);

@@ -17,8 +17,7 @@ typedef struct tribus_cuda_queue_item {
     uint64_t run; /* the feeder's */
     uint32_t slot;
     uint32_t flags;
-    uint64_t work_ns; /* spent in stages so far, by the card's clock */
-    uint64_t user[4]; /* handed through */
+    uint64_t user[5]; /* handed through */
 } tribus_cuda_queue_item;
 
 /* What a stage does to the slot an item names. */
@@ -39,18 +38,31 @@ typedef struct tribus_cuda_queue_stage {
     float a, b;
 } tribus_cuda_queue_stage;
 
-/* A ring of fabric.h as the kernel reaches it. */
+/* A ring of fabric.h, in registered host memory, as the kernel reaches it. */
 typedef struct tribus_cuda_queue_ring {
     uint8_t *base;
-    uint32_t mask;   /* cells - 1; cells of 64 bytes */
-    uint32_t system; /* nonzero: the other end is not a kernel of this card */
+    uint32_t mask; /* cells - 1; cells of 64 bytes */
+    uint32_t unused;
 } tribus_cuda_queue_ring;
 
+/* Between stages, in memory of the card, all zero at the start. Positions count the items
+ * since then and are the same at every stage. */
+typedef struct tribus_cuda_queue_between {
+    uint8_t *hops; /* stage s to s + 1: cells of 16 bytes from s * cells * 16 on */
+    uint8_t
+        *items; /* cells of 64: the bytes that only the first and the last stage touch */
+    uint64_t *done; /* items that the last stage has handed out */
+    uint32_t mask;  /* cells - 1 */
+    uint32_t unused;
+} tribus_cuda_queue_between;
+
 typedef struct tribus_cuda_queue_args {
-    tribus_cuda_queue_ring rings[TRIBUS_CUDA_QUEUE_STAGES + 1]; /* stage s: s to s + 1 */
+    tribus_cuda_queue_ring feed, drain;
+    tribus_cuda_queue_between between;
     tribus_cuda_queue_stage stages[TRIBUS_CUDA_QUEUE_STAGES];
-    uint64_t *stop;  /* in host memory: nonzero ends every stage */
-    uint64_t *items; /* in host memory: each stage's count, written when it ends */
+    uint64_t *stop;    /* in host memory: nonzero ends every stage */
+    uint64_t *items;   /* in host memory: each stage's count, written when it ends */
+    uint64_t *work_ns; /* and the time it spent working */
 } tribus_cuda_queue_args;
 
 #ifndef __cplusplus

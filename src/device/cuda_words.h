@@ -49,6 +49,26 @@ TRIBUS_DEVICE_FN void tribus_store_rlx_sys(uint64_t *p, uint64_t v)
     __asm__ volatile("st.relaxed.sys.global.u64 [%0], %1;" ::"l"(p), "l"(v) : "memory");
 }
 
+/* Sixteen bytes as one, so that a word and its number cannot come apart. */
+TRIBUS_DEVICE_FN void tribus_load_pair_acq_gpu(const void *p, uint64_t *a, uint64_t *b)
+{
+    __asm__ volatile("{\n\t.reg .b128 t;\n\t"
+                     "ld.acquire.gpu.global.b128 t, [%2];\n\t"
+                     "mov.b128 {%0, %1}, t;\n\t}"
+                     : "=l"(*a), "=l"(*b)
+                     : "l"(p)
+                     : "memory");
+}
+
+TRIBUS_DEVICE_FN void tribus_store_pair_rel_gpu(void *p, uint64_t a, uint64_t b)
+{
+    __asm__ volatile("{\n\t.reg .b128 t;\n\t"
+                     "mov.b128 t, {%1, %2};\n\t"
+                     "st.release.gpu.global.b128 [%0], t;\n\t}" ::"l"(p),
+                     "l"(a), "l"(b)
+                     : "memory");
+}
+
 /* Nanoseconds; steps of 32 ns on an H200. */
 TRIBUS_DEVICE_FN uint64_t tribus_device_now_ns(void)
 {

@@ -188,7 +188,8 @@ static void stages_hand_every_item_on_in_order(tribus_cuda_context *c, uint64_t 
     tribus_cuda_queue_cfg cfg = {
         .stages = stages, .stage_count = 4, .feed = f.ends[0], .drain = f.ends[1]};
     tribus_cuda_queue *q;
-    uint64_t fed = 0, drained = 0, poisoned = 0, counts[4];
+    uint64_t fed = 0, drained = 0, poisoned = 0;
+    tribus_cuda_queue_done counts[4];
     const int64_t until_ns = tribus_now_ns() + CARD_LONG_NS;
 
     for (int s = 1; s < 4; s += 2) {
@@ -245,7 +246,7 @@ static void stages_hand_every_item_on_in_order(tribus_cuda_context *c, uint64_t 
     GOOD(tribus_cuda_queue_check(q));
     GOOD(tribus_cuda_queue_stop(q, CARD_LONG_NS, counts));
     for (int s = 0; s < 4; s++)
-        CHECK(counts[s] == items);
+        CHECK(counts[s].items == items);
     CHECK(tribus_cuda_queue_check(q) == TRIBUS_STOPPED);
     tribus_cuda_queue_close(q);
     (void)state;

@@ -471,7 +471,7 @@ typedef struct operation {
     fake_event *event;
     fake_kernel_fn kernel;
     fake_grid grid;
-    _Alignas(16) unsigned char argument[256];
+    _Alignas(16) unsigned char argument[2048];
 } operation;
 
 typedef struct fake_stream {
@@ -784,24 +784,13 @@ tribus_cu_result cuModuleUnload(tribus_cu_module module)
     return TRIBUS_CU_OK;
 }
 
-tribus_cu_result cuModuleGetFunction(tribus_cu_function *function, tribus_cu_module module,
-                                     const char *name)
-{
-    (void)module;
-    BEGIN("cuModuleGetFunction");
-    for (int i = 0; i < KERNELS; i++)
-        if (fake.kernels[i].name != NULL && strcmp(fake.kernels[i].name, name) == 0) {
-            *function = (tribus_cu_function)(void *)&fake.kernels[i];
-            return TRIBUS_CU_OK;
-        }
-    return TRIBUS_CU_NOT_FOUND;
-}
-
+/* Every module has every kernel that a test has registered. */
 tribus_cu_result cuModuleGetFunctionCount(unsigned *n, tribus_cu_module module)
 {
     (void)module;
     BEGIN("cuModuleGetFunctionCount");
-    *n = 1;
+    for (*n = 0; *n < KERNELS && fake.kernels[*n].name != NULL;)
+        ++*n;
     return TRIBUS_CU_OK;
 }
 
@@ -811,7 +800,16 @@ tribus_cu_result cuModuleEnumerateFunctions(tribus_cu_function *functions, unsig
     (void)module;
     BEGIN("cuModuleEnumerateFunctions");
     for (unsigned i = 0; i < most; i++)
-        functions[i] = (tribus_cu_function)(void *)&fake.kernels[0];
+        functions[i] = (tribus_cu_function)(void *)&fake.kernels[i];
+    return TRIBUS_CU_OK;
+}
+
+tribus_cu_result cuFuncGetName(const char **name, tribus_cu_function function)
+{
+    const __typeof__(&fake.kernels[0]) kernel = (void *)function;
+
+    BEGIN("cuFuncGetName");
+    *name = kernel->name;
     return TRIBUS_CU_OK;
 }
 

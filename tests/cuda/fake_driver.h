@@ -16,7 +16,7 @@ typedef struct fake_grid {
 /* Called on the thread that calls the driver, before each call does anything. */
 typedef void (*fake_hook_fn)(const char *symbol, void *context);
 /* Runs on the stream's thread. params: copies of the words behind the pointers given to the
- * launch; a kernel here has one argument, at most 256 bytes. */
+ * launch; a kernel here has one argument, at most 2048 bytes. */
 typedef void (*fake_kernel_fn)(const void *argument, fake_grid grid);
 
 typedef struct fake_ops {
