@@ -21,8 +21,8 @@
  * the P&L's bits, the first one filled while simulating. ES is the mean of the k smallest.
  * Inputs that make no sense (not finite, negative volatility) give NaN in every output.
  */
-#include "mc_cuda.h"
-#include "../quant/mc.h"
+#include "device/mc_cuda.h"
+#include "quant/mc.h"
 
 #define THREADS 256
 #define WARP    32u

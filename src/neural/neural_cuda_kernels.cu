@@ -4,7 +4,7 @@
  * the rest is bound by memory. Sums are float, in an order of their own: against double
  * arithmetic the relative error of a whole output is below 1e-5 (tools/cuda_neural_test.py).
  */
-#include "neural_cuda_kernels.h"
+#include "neural/neural_cuda_kernels.h"
 
 #define FULL 0xffffffffu
 

@@ -21,7 +21,7 @@
  * All blocks must run at once (cluster launch, or cooperative launch). Every wait ends: with
  * the STOP step, or after idle_ns without input.
  */
-#include "neural_cuda_lstm.h"
+#include "neural/neural_cuda_lstm.h"
 #include <cuda_fp16.h>
 
 #define FULL        0xffffffffu
