@@ -46,11 +46,12 @@ typedef struct tribus_agent_child_cfg {
 
 /* A Redis or Valkey server of one bus. */
 typedef struct tribus_agent_redis_cfg {
-    const char *name;    /* "redis-marketdata" */
-    const char *host;    /* NULL: 127.0.0.1 */
-    int port;            /* 1..65535 */
-    int spawn;           /* nonzero: start one unless one answers there already */
-    const char *program; /* NULL: "redis-server" */
+    const char *name;     /* "redis-marketdata" */
+    const char *host;     /* NULL: 127.0.0.1 */
+    int port;             /* 1..65535 */
+    int spawn;            /* nonzero: start one unless one answers there already */
+    const char *program;  /* NULL: "redis-server" */
+    const char *acl_path; /* for --aclfile of one started here; NULL: no users */
 } tribus_agent_redis_cfg;
 
 /* Zero means default everywhere. Everything is copied. */

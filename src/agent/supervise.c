@@ -26,7 +26,7 @@
 #define PROBE         (50 * MS_NS)
 #define STOP_DEFAULT  (3000 * MS_NS)
 #define EXIT_USAGE    2
-#define REDIS_ARGS    16
+#define REDIS_ARGS    18
 
 typedef struct child {
     tribus_supervisor *supervisor;
@@ -127,9 +127,16 @@ static tribus_status add_redis(tribus_supervisor *s, const tribus_agent_redis_cf
     const char *argv[REDIS_ARGS] = {
         program,        "--port", port,          "--bind", host,    "--save", "",
         "--appendonly", "no",     "--daemonize", "no",     "--dir", s->folder};
+    size_t n = 0;
     child *c = NULL;
     tribus_status st;
 
+    if (r->acl_path != NULL && r->acl_path[0] != '\0') {
+        while (argv[n] != NULL)
+            n++;
+        argv[n++] = "--aclfile";
+        argv[n] = r->acl_path;
+    }
     if (r->port < 1 || r->port > 65535)
         return tribus_error_set(TRIBUS_BAD_ARG, "%s: port %d is not within 1..65535",
                                 r->name, r->port);

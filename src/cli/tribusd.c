@@ -2,6 +2,7 @@
  *
  * It stays in the foreground; `tribus up` puts it into the background, systemd need not.
  */
+#include "agent/acl.h"
 #include "agent/bridge.h"
 #include "agent/scrape.h"
 #include "base/error.h"
@@ -10,6 +11,7 @@
 #include "cli/cli.h"
 #include "pipeline/pipeline_answer.h"
 #include "tribus/agent.h"
+#include "tribus/session.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -38,7 +40,10 @@ typedef struct daemon_state {
     tribus_cli_list set;
     char tribus[4096]; /* the program that hosts and engines are commands of */
     tribus_agent_redis_cfg redis[3];
+    tribus_bus_id redis_bus[3];
     uint32_t redis_count;
+    char acl_paths[3][512];
+    char password[TRIBUS_ACL_PASSWORD_BYTES]; /* of the agent, with redis.secure */
     tribus_agent_child_cfg children[CHILDREN_MOST];
     command commands[CHILDREN_MOST];
     uint32_t child_count;
@@ -46,11 +51,12 @@ typedef struct daemon_state {
 
 /* ---- the platform's settings as the agent's ---- */
 
-static void add_bus(daemon_state *d, const char *name, bool enabled, const char *host,
-                    int64_t port, bool spawn)
+static void add_bus(daemon_state *d, const char *name, tribus_bus_id bus, bool enabled,
+                    const char *host, int64_t port, bool spawn)
 {
     if (!enabled)
         return;
+    d->redis_bus[d->redis_count] = bus;
     d->redis[d->redis_count++] =
         (tribus_agent_redis_cfg){.name = name,
                                  .host = host,
@@ -132,12 +138,12 @@ static void fill(daemon_state *d)
 {
     const tribus_platform *p = &d->platform;
 
-    add_bus(d, "redis-marketdata", p->marketdata_bus.enabled, p->marketdata_bus.host,
-            p->marketdata_bus.port, p->marketdata_bus.spawn);
-    add_bus(d, "redis-engine-logic", p->engine_logic_bus.enabled, p->engine_logic_bus.host,
-            p->engine_logic_bus.port, p->engine_logic_bus.spawn);
-    add_bus(d, "redis-neural-gpu", p->neural_gpu_bus.enabled, p->neural_gpu_bus.host,
-            p->neural_gpu_bus.port, p->neural_gpu_bus.spawn);
+    add_bus(d, "redis-marketdata", TRIBUS_BUS_MARKETDATA, p->marketdata_bus.enabled,
+            p->marketdata_bus.host, p->marketdata_bus.port, p->marketdata_bus.spawn);
+    add_bus(d, "redis-engine-logic", TRIBUS_BUS_ENGINE_LOGIC, p->engine_logic_bus.enabled,
+            p->engine_logic_bus.host, p->engine_logic_bus.port, p->engine_logic_bus.spawn);
+    add_bus(d, "redis-neural-gpu", TRIBUS_BUS_NEURAL_GPU, p->neural_gpu_bus.enabled,
+            p->neural_gpu_bus.host, p->neural_gpu_bus.port, p->neural_gpu_bus.spawn);
     if (one_card_for_both(p)) {
         add_host(d, "host-both", "both", p->gpu_host.device, p->gpu_host.core,
                  p->gpu_host.spin_us);
@@ -170,6 +176,34 @@ static tribus_status find_tribus(daemon_state *d)
     if (slash != NULL)
         (void)snprintf(slash + 1, sizeof("tribus"), "tribus");
     return TRIBUS_OK;
+}
+
+/* Users for the servers that we start; needs the folder that the agent will use. */
+static tribus_status secure(daemon_state *d)
+{
+    char folder[108];
+    char *slash;
+    tribus_status st = TRIBUS_OK;
+
+    if (d->platform.agent.socket[0] != '\0')
+        (void)snprintf(folder, sizeof(folder), "%s", d->platform.agent.socket);
+    else
+        st = tribus_session_socket_path(folder, sizeof(folder));
+    slash = st == TRIBUS_OK ? strrchr(folder, '/') : NULL;
+    if (slash == NULL)
+        return st;
+    *slash = '\0';
+    st = tribus_os_make_folders(folder);
+    if (st == TRIBUS_OK)
+        st = tribus_acl_prepare(folder, d->password);
+    for (uint32_t i = 0; i < d->redis_count && st == TRIBUS_OK; i++) {
+        st = tribus_acl_write(folder, d->redis[i].name, d->redis_bus[i], d->acl_paths[i],
+                              sizeof(d->acl_paths[i]));
+        d->redis[i].acl_path = d->acl_paths[i];
+    }
+    if (st != TRIBUS_OK)
+        tribus_error_add("redis.secure");
+    return st;
 }
 
 /* ---- running ---- */
@@ -234,20 +268,23 @@ static tribus_status start_bridge(const daemon_state *d, const char *socket,
                                   tribus_pipeline_answer *pipelines, tribus_bridge **out)
 {
     const tribus_platform *p = &d->platform;
-    const tribus_bridge_cfg cfg = {
-        .socket_path = socket,
-        .servers = {{.off = !p->marketdata_bus.enabled,
-                     .host = p->marketdata_bus.host,
-                     .port = (uint16_t)p->marketdata_bus.port},
-                    {.off = !p->engine_logic_bus.enabled,
-                     .host = p->engine_logic_bus.host,
-                     .port = (uint16_t)p->engine_logic_bus.port},
-                    {.off = !p->neural_gpu_bus.enabled,
-                     .host = p->neural_gpu_bus.host,
-                     .port = (uint16_t)p->neural_gpu_bus.port}},
-        .password = p->redis.password[0] != '\0' ? p->redis.password : NULL,
-        .pipeline = tribus_pipeline_answer_request,
-        .pipeline_context = pipelines};
+    const tribus_bridge_cfg cfg = {.socket_path = socket,
+                                   .servers = {{.off = !p->marketdata_bus.enabled,
+                                                .host = p->marketdata_bus.host,
+                                                .port = (uint16_t)p->marketdata_bus.port},
+                                               {.off = !p->engine_logic_bus.enabled,
+                                                .host = p->engine_logic_bus.host,
+                                                .port = (uint16_t)p->engine_logic_bus.port},
+                                               {.off = !p->neural_gpu_bus.enabled,
+                                                .host = p->neural_gpu_bus.host,
+                                                .port = (uint16_t)p->neural_gpu_bus.port}},
+                                   .user = p->redis.secure ? TRIBUS_ACL_AGENT : NULL,
+                                   .password = p->redis.secure ? d->password
+                                               : p->redis.password[0] != '\0'
+                                                   ? p->redis.password
+                                                   : NULL,
+                                   .pipeline = tribus_pipeline_answer_request,
+                                   .pipeline_context = pipelines};
 
     return tribus_bridge_start(&cfg, out);
 }
@@ -324,6 +361,8 @@ int main(int argc, char **argv)
         return tribus_cli_complain("tribusd", "signalfd failed");
     raise_limits();
     fill(&d);
+    if (d.platform.redis.secure && secure(&d) != TRIBUS_OK)
+        return tribus_cli_fail("tribusd");
     code = run(&d, stop_fd) == TRIBUS_OK ? TRIBUS_EXIT_DONE : tribus_cli_fail("tribusd");
     (void)close(stop_fd);
     return code;

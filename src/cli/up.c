@@ -46,7 +46,7 @@ static int print_config(const char *config, const tribus_cli_list *set)
 int tribus_cli_up(int argc, char **argv)
 {
     static const tribus_cli_usage usage = {
-        "up", "[--config FILE] [--set section.key=value]... [--print-config]",
+        "up", "[--config FILE] [--set section.key=value]... [--secure] [--print-config]",
         "Start the platform: the agent, three Redis servers, compute hosts and engines.\n"
         "Returns when all of them are up.",
         "  tribus up\n"
@@ -54,10 +54,15 @@ int tribus_cli_up(int argc, char **argv)
         "  tribus up --print-config > platform.yaml"};
     const char *config = NULL;
     tribus_cli_list set = {.count = 0};
-    bool print = false;
+    bool print = false, secure = false;
     const tribus_cli_option options[] = {
         {"--config", "FILE", "platform file (YAML)", TRIBUS_CLI_TEXT, &config},
         {"--set", "S.K=V", "one setting, may be given again", TRIBUS_CLI_LIST, &set},
+        {"--secure", NULL,
+         "a Redis user for every engine, as --set redis.secure=true; see redis.users in "
+         "the "
+         "runtime folder",
+         TRIBUS_CLI_FLAG, &secure},
         {"--print-config", NULL, "print every setting, its value and origin; start nothing",
          TRIBUS_CLI_FLAG, &print},
     };
@@ -66,8 +71,10 @@ int tribus_cli_up(int argc, char **argv)
     pid_t pid;
     int code;
 
-    if (!tribus_cli_parse(&usage, options, 3, argc, argv, &code))
+    if (!tribus_cli_parse(&usage, options, 4, argc, argv, &code))
         return code;
+    if (secure && set.count < TRIBUS_CLI_LIST_MAX)
+        set.items[set.count++] = "redis.secure=true";
     if (print)
         return print_config(config, &set);
     if (tribus_cli_platform(&platform, config, &set) != TRIBUS_OK)
