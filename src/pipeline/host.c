@@ -23,6 +23,8 @@ typedef struct served {
     bool registered;       /* with a device that is not the CPU */
     tribus_stage **stages; /* those we have, producers first */
     uint32_t count;
+    tribus_stage **by_node;                   /* the same, NULL where another has it */
+    uint64_t pending[TRIBUS_PLAN_HINT_WORDS]; /* nodes to look at, where hints are used */
 } served;
 
 struct tribus_host {
@@ -98,6 +100,7 @@ static void insert_stage(served *v, tribus_stage *stage)
     memmove(&v->stages[at + 1], &v->stages[at], (v->count - at) * sizeof(*v->stages));
     v->stages[at] = stage;
     v->count++;
+    v->by_node[tribus_stage_node(stage)] = stage;
 }
 
 /* A stage that cannot be had says why, to the submitter. */
@@ -174,6 +177,7 @@ uint32_t tribus_host_take(tribus_host *h)
         served *v = &h->plans[i];
         const tribus_graph *g = v->plan->graph;
 
+        memset(v->pending, 0xff, sizeof(v->pending)); /* a hint may have died with a host */
         for (uint32_t k = 0; k < g->node_count && !stopped(h); k++) {
             const uint32_t node = g->order[k];
 
@@ -192,6 +196,7 @@ static void drop_stage(served *v, uint32_t i)
     const uint32_t node = tribus_stage_node(stage);
 
     refuse(v, node);
+    v->by_node[node] = NULL;
     tribus_stage_close(stage);
     v->count--;
     memmove(&v->stages[i], &v->stages[i + 1], (v->count - i) * sizeof(*v->stages));
@@ -225,7 +230,8 @@ tribus_status tribus_host_attach(tribus_host *h, void *mem, size_t bytes, uint64
     if (st != TRIBUS_OK)
         return st;
     v.stages = calloc(v.plan->graph->node_count, sizeof(tribus_stage *));
-    if (v.stages == NULL)
+    v.by_node = calloc(v.plan->graph->node_count, sizeof(tribus_stage *));
+    if (v.stages == NULL || v.by_node == NULL)
         st = tribus_error_set(TRIBUS_NO_MEMORY, "serve %s", v.plan->graph->name);
     if (st == TRIBUS_OK)
         st = reach(h, &v);
@@ -235,6 +241,7 @@ tribus_status tribus_host_attach(tribus_host *h, void *mem, size_t bytes, uint64
         if (v.registered)
             tribus_device_unregister(h->device, v.plan->mem);
         free(v.stages);
+        free(v.by_node);
         tribus_plan_close(v.plan);
         return st;
     }
@@ -264,6 +271,7 @@ static void leave(tribus_host *h, uint32_t i)
     if (v->registered)
         tribus_device_unregister(h->device, v->plan->mem);
     free(v->stages);
+    free(v->by_node);
     tribus_plan_close(v->plan);
     h->plan_count--;
     memmove(v, v + 1, (h->plan_count - i) * sizeof(*v));
@@ -316,26 +324,90 @@ uint64_t tribus_host_plan_key(const tribus_host *h, uint32_t i, bool *over)
 
 /* ---- running ---- */
 
+/* Returns whether it ran; a stage that must be given up is gone afterwards. */
+static bool step_stage(tribus_host *h, served *v, tribus_stage *stage)
+{
+    const tribus_status st = tribus_stage_step(stage, &h->free_ns);
+    uint32_t i = 0;
+
+    if (st == TRIBUS_OK)
+        return true;
+    if (st == TRIBUS_FULL)
+        return false;
+    while (v->stages[i] != stage)
+        i++;
+    drop_stage(v, i);
+    return false;
+}
+
+/* Look at every stage, producers first. */
+static uint32_t step_all(tribus_host *h, served *v)
+{
+    uint32_t ran = 0;
+
+    for (uint32_t k = 0; k < v->count;) {
+        tribus_stage *stage = v->stages[k];
+
+        if (tribus_stage_ready(stage) && step_stage(h, v, stage))
+            ran++;
+        if (k < v->count && v->stages[k] == stage) /* not given up */
+            k++;
+    }
+    return ran;
+}
+
+/* Gather hints; the first pending node whose stage is ready, or UINT32_MAX. Bits of stages
+ * that are not ready, or not ours, are cleared: their next token hints again. */
+static uint32_t next_hinted(served *v)
+{
+    const uint32_t words = tribus_plan_hint_words(v->plan);
+
+    for (uint32_t w = 0; w < words; w++) {
+        v->pending[w] |= tribus_plan_take_hints(v->plan, v->place, w);
+        while (v->pending[w] != 0) {
+            const uint32_t node = w * 64 + (uint32_t)__builtin_ctzll(v->pending[w]);
+
+            if (node < v->plan->graph->node_count && v->by_node[node] != NULL &&
+                tribus_stage_ready(v->by_node[node]))
+                return node;
+            v->pending[w] &= v->pending[w] - 1;
+        }
+    }
+    return UINT32_MAX;
+}
+
+/* Look only where hints say; a stage stays pending until it is not ready. */
+static uint32_t step_hinted(tribus_host *h, served *v)
+{
+    uint32_t ran = 0, node;
+
+    while (ran < v->count) {
+        node = next_hinted(v);
+        if (node == UINT32_MAX || !step_stage(h, v, v->by_node[node]))
+            break;
+        ran++;
+    }
+    return ran;
+}
+
 uint32_t tribus_host_step(tribus_host *h)
 {
     uint32_t ran = 0;
 
-    for (uint32_t i = 0; i < h->plan_count; i++) {
-        served *v = &h->plans[i];
-
-        for (uint32_t k = 0; k < v->count; k++) {
-            tribus_status st;
-
-            if (!tribus_stage_ready(v->stages[k]))
-                continue;
-            st = tribus_stage_step(v->stages[k], &h->free_ns);
-            if (st == TRIBUS_OK)
-                ran++;
-            else if (st != TRIBUS_FULL)
-                drop_stage(v, k--);
-        }
-    }
+    for (uint32_t i = 0; i < h->plan_count; i++)
+        ran += tribus_plan_has_hints(h->plans[i].plan) ? step_hinted(h, &h->plans[i])
+                                                       : step_all(h, &h->plans[i]);
     return ran;
+}
+
+static bool plan_ready(served *v)
+{
+    if (tribus_plan_has_hints(v->plan))
+        return next_hinted(v) != UINT32_MAX;
+    for (uint32_t k = 0; k < v->count; k++)
+        if (tribus_stage_ready(v->stages[k]))
+            return true;
+    return false;
 }
 
 typedef struct waiting {
@@ -350,9 +422,8 @@ static int something_ready(void *context)
     tribus_host *h = w->host;
 
     for (uint32_t i = 0; i < h->plan_count; i++)
-        for (uint32_t k = 0; k < h->plans[i].count; k++)
-            if (tribus_stage_ready(h->plans[i].stages[k]))
-                return 1;
+        if (plan_ready(&h->plans[i]))
+            return 1;
     return stopped(h) || (w->extra != NULL && w->extra(w->context) != 0);
 }
 

@@ -2,6 +2,7 @@
  *
  * Ordering:
  *   R0 -> A0   create -> open     whoever sees the magic sees the header and the text
+ *   R1 -> A1   hint -> take       whoever takes a hint sees the token it is about
  */
 #include "pipeline/plan.h"
 
@@ -380,16 +381,28 @@ void tribus_plan_leave(tribus_plan *p, uint32_t host)
     tribus_store_rlx(&tribus_plan_host(p, host)->who, (uint64_t)0);
 }
 
-tribus_doorbell_shm *tribus_plan_reader_bell(const tribus_plan *p, uint32_t node)
+/* The host that has a node now. Relaxed: one that takes the stage at this moment looks at its
+ * rings before it sleeps, and again after at most one tick. */
+static uint32_t reader_host(const tribus_plan *p, uint32_t node)
 {
-    uint32_t host;
+    return tribus_plan_claim_host(tribus_load_rlx(&tribus_plan_stage(p, node)->claim));
+}
 
-    if (node + 1 == p->graph->node_count)
-        return tribus_plan_bell(p);
-    /* Relaxed: a host that takes the stage now looks at its rings before it sleeps, and
-     * again after at most one tick. */
-    host = tribus_plan_claim_host(tribus_load_rlx(&tribus_plan_stage(p, node)->claim));
-    return host != TRIBUS_PLAN_NO_HOST ? tribus_plan_host_bell(p, host) : NULL;
+uint64_t tribus_plan_take_hints(const tribus_plan *p, uint32_t host, uint32_t word)
+{
+    _Atomic(uint64_t) *hints = &tribus_plan_host(p, host)->hints[word];
+
+    if (tribus_load_rlx(hints) == 0) /* only a look: the swap takes */
+        return 0;
+    return tribus_swap_ar(hints, (uint64_t)0); /* A1 pairs with R1 in hint */
+}
+
+static void hint(const tribus_plan *p, uint32_t host, uint32_t node)
+{
+    /* R1 pairs with A1 in tribus_plan_take_hints: after the token, before the bell. */
+    (void)tribus_or_ar(&tribus_plan_host(p, host)->hints[node / 64],
+                       (uint64_t)1 << node % 64);
+    tribus_doorbell_press(tribus_plan_host_bell(p, host));
 }
 
 /* ---- links ---- */
@@ -416,7 +429,10 @@ tribus_status tribus_plan_send(tribus_plan_end *end, uint64_t run, int64_t stamp
                                uint32_t flags, uint64_t bytes)
 {
     const tribus_graph_link *link = &end->plan->graph->links[end->link];
-    tribus_doorbell_shm *bell = tribus_plan_reader_bell(end->plan, link->to);
+    const bool to_us = link->to + 1 == end->plan->graph->node_count;
+    const uint32_t host = to_us ? TRIBUS_PLAN_NO_HOST : reader_host(end->plan, link->to);
+    const bool hints = host != TRIBUS_PLAN_NO_HOST && tribus_plan_has_hints(end->plan);
+    tribus_doorbell_shm *bell = NULL;
     void *cell;
     const tribus_status st = tribus_ring_claim(end->ring, &cell);
 
@@ -428,11 +444,17 @@ tribus_status tribus_plan_send(tribus_plan_end *end, uint64_t run, int64_t stamp
                        .stamp_ns = stamp_ns,
                        .flags = flags,
                        .from = link->from};
+    if (to_us)
+        bell = tribus_plan_bell(end->plan);
+    else if (host != TRIBUS_PLAN_NO_HOST && !hints)
+        bell = tribus_plan_host_bell(end->plan, host);
     if (bell != NULL && bell != end->bell) {
         tribus_ring_set_bell(end->ring, bell);
         end->bell = bell;
     }
     tribus_ring_commit(end->ring);
+    if (hints)
+        hint(end->plan, host, link->to);
     return TRIBUS_OK;
 }
 

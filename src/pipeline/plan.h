@@ -62,11 +62,19 @@ typedef struct tribus_token {
     uint32_t from;
 } tribus_token;
 
+/* Nodes that may have something to do, a bit each: so that a host with hundreds of stages
+ * need not look at all of them after every token. */
+#define TRIBUS_PLAN_HINT_WORDS 72u
+
+_Static_assert(TRIBUS_PLAN_HINT_WORDS * 64u >= TRIBUS_GRAPH_MOST_STAGES + 2u,
+               "every node has a bit");
+
 typedef struct tribus_plan_host_shm {
     _Atomic(uint64_t) who;       /* participant << 32 | epoch; 0: free */
     _Atomic(uint64_t) device[2]; /* its name, for people */
     char unused[40];
     char bell[TRIBUS_DOORBELL_BYTES];
+    _Atomic(uint64_t) hints[TRIBUS_PLAN_HINT_WORDS];
 } tribus_plan_host_shm;
 
 typedef struct tribus_plan_stage_shm {
@@ -134,7 +142,8 @@ typedef struct tribus_plan_shm {
 } tribus_plan_shm;
 
 _Static_assert(sizeof(tribus_token) == 56, "a token is the payload of a 64-byte cell");
-_Static_assert(sizeof(tribus_plan_host_shm) == 128, "a host's words and its bell");
+_Static_assert(offsetof(tribus_plan_host_shm, bell) == 64, "the bell has its own line");
+_Static_assert(sizeof(tribus_plan_host_shm) % 64 == 0, "hosts do not share lines");
 _Static_assert(offsetof(tribus_plan_stage_shm, done_run) == 64, "claim has its own line");
 _Static_assert(sizeof(tribus_plan_stage_shm) % 64 == 0, "stages do not share lines");
 _Static_assert(sizeof(tribus_plan_link_shm) == 64, "links do not share lines");
@@ -279,8 +288,20 @@ TRIBUS_MUST_CHECK tribus_status tribus_plan_join(tribus_plan *p, const tribus_pe
                                                  const char *device, uint32_t *out);
 void tribus_plan_leave(tribus_plan *p, uint32_t host);
 
-/* The doorbell of whoever has the node now; NULL when nobody has. */
-tribus_doorbell_shm *tribus_plan_reader_bell(const tribus_plan *p, uint32_t node);
+/* Are hints used? In a graph of few stages looking at all is cheaper. */
+static inline bool tribus_plan_has_hints(const tribus_plan *p)
+{
+    return p->graph->node_count > 34;
+}
+
+static inline uint32_t tribus_plan_hint_words(const tribus_plan *p)
+{
+    return (p->graph->node_count + 63u) / 64u;
+}
+
+/* Hints of one word, taken: bit i is node 64 * word + i. What they hint at is visible. A
+ * host that died between showing a token and hinting leaves none: look at all now and then. */
+uint64_t tribus_plan_take_hints(const tribus_plan *p, uint32_t host, uint32_t word);
 
 /* ---- one end of a link ---- */
 
