@@ -8,7 +8,7 @@
 #include <string.h>
 
 /* Between looks at what no bell announces: a stop, a host that died with work of ours. */
-#define TICK_NS INT64_C(50000000)
+#define TICK_NS INT64_C(100000000)
 
 #define MOST_REFUSED 64u
 

@@ -75,7 +75,7 @@ def main():
     text = call("pipeline", "run", path, "--socket", socket, code=3)
     assert len(text.splitlines()) == 1, text
 
-    start(os.path.join(build, "tribusd"), *[w for s in QUIET for w in ("--set", s)])
+    agent = start(os.path.join(build, "tribusd"), *[w for s in QUIET for w in ("--set", s)])
     until(lambda: os.path.exists(socket), "the agent's socket")
     start(tribus, "host", "--domain", "neural", "--name", "n1", "--socket", socket)
     gpu = start(tribus, "host", "--domain", "gpu", "--name", "g1", "--socket", socket)
@@ -113,6 +113,19 @@ def main():
     before = shown[0]["finished"]
     until(lambda: rows(call("pipeline", "show", name, "--json", "--socket",
                             socket))[0]["finished"] > before + 100, "runs go on")
+
+    # the agent dies and another one comes: nothing of the pipeline is lost
+    agent.kill()
+    agent.wait()
+    start(os.path.join(build, "tribusd"), *[w for s in QUIET for w in ("--set", s)])
+
+    def known_again():
+        p = subprocess.run([tribus, "pipeline", "show", name, "--json", "--socket", socket],
+                           capture_output=True, text=True, timeout=60)
+        return p.returncode == 0 and rows(p.stdout)[0]["finished"] > before + 200
+    until(known_again, "runs go on under the new agent")
+    shown = rows(call("pipeline", "show", name, "--json", "--socket", socket))
+    assert shown[0]["failed"] == 0, shown[0]
 
     call("pipeline", "stop", name, "--socket", socket)
     assert runner.wait(timeout=60) == 1  # it says that it was asked to
