@@ -91,17 +91,17 @@ static uint64_t types_of(const tribus_bus *bus, const tribus_bus_filter *f, uint
 /* Tell the bridge the union of what all subscriptions of this handle ask for. */
 static tribus_status announce(tribus_bus *bus)
 {
-    uint64_t types = 0;
+    uint64_t followed = 0;
+    uint64_t types;
     tribus_status st = TRIBUS_OK;
 
-    if (bus->observe || bus->quiet)
-        return TRIBUS_OK;
     for (const tribus_subscription *s = bus->subscriptions; s != NULL; s = s->next)
-        types |= s->types;
+        followed |= s->types;
+    types = bus->observe || bus->quiet ? 0 : followed;
     if (bus->want != NULL)
-        tribus_want_set(bus->want, types);
-    else if (types != 0)
-        st = tribus_want_create(bus->session, types, &bus->want);
+        tribus_want_set(bus->want, types, followed);
+    else if (followed != 0)
+        st = tribus_want_create(bus->session, types, followed, &bus->want);
     /* Without an agent there is no wire, and local topics go on. */
     return st == TRIBUS_PEER_LOST || st == TRIBUS_TIMEOUT ? TRIBUS_OK : st;
 }

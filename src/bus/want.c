@@ -18,9 +18,10 @@
 
 typedef struct want_shm {
     _Atomic(uint64_t) magic;
-    _Atomic(uint64_t) types;  /* written by the subscriber alone, as are these */
+    _Atomic(uint64_t) types; /* written by the subscriber alone, as are these */
+    _Atomic(uint64_t) followed;
     _Atomic(uint64_t) looked; /* revision of the registry */
-    uint64_t reserved[5];
+    uint64_t reserved[4];
 } want_shm;
 
 _Static_assert(sizeof(want_shm) == 64, "one cache line");
@@ -45,7 +46,8 @@ struct tribus_want_reader {
     entry entries[MOST];
 };
 
-tribus_status tribus_want_create(tribus_session *session, uint64_t types, tribus_want **out)
+tribus_status tribus_want_create(tribus_session *session, uint64_t types, uint64_t followed,
+                                 tribus_want **out)
 {
     tribus_want *want = calloc(1, sizeof(*want));
     char name[TRIBUS_NAME_BYTES];
@@ -64,15 +66,17 @@ tribus_status tribus_want_create(tribus_session *session, uint64_t types, tribus
     }
     want->session = session;
     want->shm = mem;
-    tribus_want_set(want, types);
+    tribus_want_set(want, types, followed);
     tribus_store_rel(&want->shm->magic, MAGIC); /* R1 pairs with A1 */
     *out = want;
     return TRIBUS_OK;
 }
 
-void tribus_want_set(tribus_want *want, uint64_t types)
+void tribus_want_set(tribus_want *want, uint64_t types, uint64_t followed)
 {
-    tribus_store_rlx(&want->shm->types, types); /* a hint: the bridge reads it again soon */
+    /* hints: they are read again soon */
+    tribus_store_rlx(&want->shm->types, types);
+    tribus_store_rlx(&want->shm->followed, followed);
 }
 
 void tribus_want_looked(tribus_want *want, uint64_t revision)
@@ -177,7 +181,7 @@ bool tribus_want_reader_all_looked(tribus_want_reader *r, uint64_t types, uint64
 
         /* A1 pairs with R1; the rest are hints: looked at again soon */
         if (tribus_load_acq(&shm->magic) == MAGIC &&
-            (tribus_load_rlx(&shm->types) & types) != 0 &&
+            (tribus_load_rlx(&shm->followed) & types) != 0 &&
             tribus_load_rlx(&shm->looked) < revision)
             return false;
     }

@@ -19,11 +19,12 @@
 
 typedef struct tribus_want tribus_want;
 
-/* Announce a set of types, bit 1 << type. session: borrowed until destroy.
+/* Announce sets of types, bit 1 << type: what is to be fetched from the wire, and what is
+ * followed (more, for those that only look on). session: borrowed until destroy.
  * Returns as tribus_session_create_object(). */
 TRIBUS_MUST_CHECK tribus_status tribus_want_create(tribus_session *session, uint64_t types,
-                                                   tribus_want **out);
-void tribus_want_set(tribus_want *want, uint64_t types);
+                                                   uint64_t followed, tribus_want **out);
+void tribus_want_set(tribus_want *want, uint64_t types, uint64_t followed);
 /* Say that all topics of this revision of the registry were joined. */
 void tribus_want_looked(tribus_want *want, uint64_t revision);
 void tribus_want_destroy(tribus_want *want);
@@ -39,7 +40,7 @@ void tribus_want_reader_close(tribus_want_reader *reader);
 /* The union of all sets announced now. */
 uint64_t tribus_want_reader_types(tribus_want_reader *reader);
 
-/* Has everybody who wants one of these types joined the topics of that revision? */
+/* Has everybody who follows one of these types joined the topics of that revision? */
 bool tribus_want_reader_all_looked(tribus_want_reader *reader, uint64_t types,
                                    uint64_t revision);
 

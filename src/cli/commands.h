@@ -24,6 +24,8 @@ int tribus_cli_quant_backtest(int argc, char **argv);
 int tribus_cli_quant_factors(int argc, char **argv);
 int tribus_cli_quant_optimise(int argc, char **argv);
 int tribus_cli_status(int argc, char **argv);
+int tribus_cli_record(int argc, char **argv);
+int tribus_cli_replay(int argc, char **argv);
 int tribus_cli_tap(int argc, char **argv);
 int tribus_cli_up(int argc, char **argv);
 

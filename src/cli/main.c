@@ -16,6 +16,8 @@ static const tribus_cli_command commands[] = {
     {"publish", tribus_cli_publish, "put messages on the buses", false},
     {"quant", tribus_cli_quant, "the mathematics on CSV files: var, vpin, optimise, ...",
      false},
+    {"record", tribus_cli_record, "keep the traffic of the buses in a file", false},
+    {"replay", tribus_cli_replay, "publish a recording again", false},
     {"tap", tribus_cli_tap, "watch the messages of any bus", false},
     {"pipeline", tribus_cli_pipeline, "list, show, run, check, draw, trace, stop pipelines",
      false},
