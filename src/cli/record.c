@@ -20,11 +20,24 @@ typedef struct recorder {
     bool force;
     uint64_t messages;
     uint64_t lost;
+    int64_t last_ns; /* time of the last message, as recorded */
 } recorder;
 
+/* When it was published, by its stamp: we may be late. But time does not run backwards in a
+ * file, nor into the future, whatever a stamp says. */
+static int64_t time_of(recorder *r, const tribus_msg_header *m)
+{
+    const int64_t now = tribus_now_wall_ns();
+    int64_t at = m->timestamp_wall_ns;
+
+    at = at > now ? now : at;
+    r->last_ns = at > r->last_ns ? at : r->last_ns;
+    return r->last_ns;
+}
+
 /* A message, and behind it what it had that is unknown to us, as in a topic's cell. */
-static tribus_status keep(tribus_record_file *file, const tribus_subscription *sub,
-                          const tribus_msg_header *m)
+static tribus_status keep(recorder *r, tribus_record_file *file,
+                          const tribus_subscription *sub, const tribus_msg_header *m)
 {
     static unsigned char cell[TRIBUS_RECORD_MOST_BYTES];
     const tribus_wire_extra *extra = tribus_bus_extra(sub);
@@ -40,7 +53,7 @@ static tribus_status keep(tribus_record_file *file, const tribus_subscription *s
         n += extra->data_bytes;
         cell[n++] = '\0';
     }
-    return tribus_record_file_append(file, tribus_now_wall_ns(), cell, n);
+    return tribus_record_file_append(file, time_of(r, m), cell, n);
 }
 
 static tribus_status run(recorder *r, tribus_record_file *file, tribus_subscription *sub)
@@ -60,7 +73,7 @@ static tribus_status run(recorder *r, tribus_record_file *file, tribus_subscript
         st = tribus_bus_next_wait(sub, &m, &lost, &wait);
         r->lost += lost;
         if (st == TRIBUS_OK) {
-            st = keep(file, sub, m);
+            st = keep(r, file, sub, m);
             r->messages++;
         } else if (st == TRIBUS_TIMEOUT) {
             st = TRIBUS_OK;
