@@ -4,6 +4,8 @@
  *   memops       two streams that answer each other by write-value and wait-value  (floor)
  *   timeline     end of a kernel on one stream to the start of one on another, by the card's
  *                clock, with a tensor of size_bytes written by the first
+ *   after-wait   the same when the other stream has waited for 300 us before: a card takes
+ *                longer to come back to a stream that it has put aside
  *   graph        the same as an edge of a CUDA graph
  *   flags        two blocks of one thread and a flag each way  (floor)
  *   persistent   one more stage in a chain of persistent stages
@@ -49,6 +51,7 @@ typedef struct bench {
     tribus_cuda_timeline t[2]; /* on the card */
     int64_t value;             /* of both timelines */
     tribus_cu_event events[CHUNK];
+    double memops_ns; /* one way between two streams */
     double ns[SAMPLES];
 } bench;
 
@@ -137,7 +140,7 @@ static tribus_status both_done(bench *b)
 }
 
 /* One way between two streams that do nothing else: the mean of a chunk is one sample. */
-static tribus_status bench_memops(bench *b, double *floor_ns)
+static tribus_status bench_memops(bench *b)
 {
     const uint32_t chunks = SAMPLES / CHUNK;
     tribus_status st = TRIBUS_OK;
@@ -166,7 +169,7 @@ static tribus_status bench_memops(bench *b, double *floor_ns)
             b->ns[k - 2] = (double)(tribus_now_ns() - start_ns) / (2.0 * CHUNK + 1.0);
     }
     if (st == TRIBUS_OK)
-        *floor_ns = report(b, "memops", "floor", 0, 0.0, chunks);
+        b->memops_ns = report(b, "memops", "floor", 0, 0.0, chunks);
     return st;
 }
 
@@ -220,13 +223,16 @@ static tribus_status consume(bench *b, how by, uint32_t i)
 
 /* A kernel fills `bytes`, a stamp ends it; the other stream starts with a stamp. */
 static tribus_status hand_over(bench *b, const tribus_device_memory *tensor, size_t bytes,
-                               how by, uint32_t i)
+                               how by, uint64_t wait_ns, uint32_t i)
 {
+    tribus_cuda_probe_args spin = {.words = wait_ns};
     tribus_cuda_probe_args fill = {.memory = tensor->data, .words = bytes / 4, .seed = i};
     tribus_cuda_probe_args end = {.bad = stamps(b) + 2 * i};
     tribus_status st = launch(&b->c->main, "tribus_cuda_probe_fill",
                               bytes > 1u << 20 ? 1056 : 32, 256, &fill);
 
+    if (st == TRIBUS_OK && wait_ns > 0)
+        st = launch(&b->c->main, "tribus_cuda_probe_spin", 1, 1, &spin);
     b->value++;
     if (by == BY_KERNEL || by == BY_POLLING) {
         end.memory = (unsigned char *)b->card.data + TRIBUS_CUDA_TIMELINE_VALUE;
@@ -250,9 +256,9 @@ static tribus_status hand_over(bench *b, const tribus_device_memory *tensor, siz
 }
 
 static tribus_status bench_timeline(bench *b, const tribus_device_memory *tensor,
-                                    size_t bytes, how by, double floor_ns, double *p50_ns)
+                                    size_t bytes, how by, uint64_t wait_ns, double *p50_ns)
 {
-    const uint32_t samples = bytes > (size_t)16 << 20 ? 200 : 2000;
+    const uint32_t samples = bytes > (size_t)16 << 20 || wait_ns > 0 ? 200 : 2000;
     tribus_status st = TRIBUS_OK;
 
     for (uint32_t done = 0; st == TRIBUS_OK && done < samples; done += CHUNK) {
@@ -261,7 +267,7 @@ static tribus_status bench_timeline(bench *b, const tribus_device_memory *tensor
 
         st = tribus_cuda_timeline_wait(&b->c->main, &b->t[1], gate, WAIT_NS);
         for (uint32_t i = 0; st == TRIBUS_OK && i < CHUNK; i++)
-            st = hand_over(b, tensor, bytes, by, i);
+            st = hand_over(b, tensor, bytes, by, wait_ns, i);
         if (st == TRIBUS_OK)
             st = tribus_cuda_timeline_advance(&b->c->rescue, &b->t[1], gate);
         if (st == TRIBUS_OK)
@@ -270,7 +276,8 @@ static tribus_status bench_timeline(bench *b, const tribus_device_memory *tensor
             st = take_stamps(b, done, CHUNK);
     }
     if (st == TRIBUS_OK)
-        *p50_ns = report(b, "timeline", how_names[by], bytes, floor_ns, samples);
+        *p50_ns = report(b, wait_ns > 0 ? "after-wait" : "timeline", how_names[by], bytes,
+                         b->memops_ns, samples);
     return st;
 }
 
@@ -657,7 +664,7 @@ static tribus_status bench_open(bench *b)
     return st;
 }
 
-static tribus_status bench_sizes(bench *b, double floor_ns)
+static tribus_status bench_sizes(bench *b)
 {
     static const size_t sizes[] = {4096,      65536,      1u << 20, 16u << 20,
                                    64u << 20, 256u << 20, 1u << 30};
@@ -670,10 +677,12 @@ static tribus_status bench_sizes(bench *b, double floor_ns)
         for (int by = 0; st == TRIBUS_OK && by < (i == 0 ? HOWS : 1); by++) {
             double p50 = 0.0;
 
-            st = bench_timeline(b, &tensor, sizes[i], (how)by, floor_ns, &p50);
+            st = bench_timeline(b, &tensor, sizes[i], (how)by, 0, &p50);
             if (by == BY_STREAM)
                 p50_ns[i] = p50;
         }
+    for (size_t i = 0; st == TRIBUS_OK && i < sizeof(sizes) / sizeof(sizes[0]); i++)
+        st = bench_timeline(b, &tensor, sizes[i], BY_STREAM, 300000, &p50_ns[i]);
     for (size_t i = 0; st == TRIBUS_OK && i < sizeof(sizes) / sizeof(sizes[0]); i += 2)
         st = bench_copies(b, &tensor, sizes[i], p50_ns[i]);
     if (tensor.data != NULL)
@@ -685,13 +694,13 @@ static tribus_status bench_sizes(bench *b, double floor_ns)
 
 static tribus_status bench_all(bench *b, double seconds)
 {
-    double memops_ns = 0.0, flags_ns = 0.0, echo_ns = 0.0;
+    double flags_ns = 0.0, echo_ns = 0.0;
     tribus_status st = bench_open(b);
 
     if (st == TRIBUS_OK)
         print_head(b);
     if (st == TRIBUS_OK)
-        st = bench_memops(b, &memops_ns);
+        st = bench_memops(b);
     if (st == TRIBUS_OK)
         st = bench_graph(b);
     if (st == TRIBUS_OK)
@@ -707,7 +716,7 @@ static tribus_status bench_all(bench *b, double seconds)
     if (st == TRIBUS_OK)
         st = bench_mc(b, 1000000, 50);
     if (st == TRIBUS_OK)
-        st = bench_sizes(b, memops_ns);
+        st = bench_sizes(b);
     return st;
 }
 

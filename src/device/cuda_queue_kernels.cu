@@ -58,10 +58,12 @@ static __device__ __forceinline__ uint32_t leading(bool ready)
 
 /* Warp 0 of the first stage: wait for the message at position, then take it and those that
  * follow it. Returns how many; 0 once told to stop. One lane polls one word: 32 looks at once
- * would each take longer on the bus. The first message's bytes and the numbers of those that
- * may follow are then read together. */
+ * would each take longer on the bus. The first message's bytes and the numbers of the next
+ * `window` are then read together; the window follows what comes, so that a message alone
+ * does not wait for 31 looks at nothing. */
 static __device__ uint32_t take_fed(const tribus_cuda_queue_ring &in, uint64_t position,
-                                    const uint64_t *stop, uint64_t (*items)[WORDS])
+                                    const uint64_t *stop, uint32_t *window,
+                                    uint64_t (*items)[WORDS])
 {
     const uint32_t lane = threadIdx.x;
     const uint64_t *first = cell_of(in, position);
@@ -80,11 +82,12 @@ static __device__ uint32_t take_fed(const tribus_cuda_queue_ring &in, uint64_t p
         return 0;
     const uint64_t word = lane < WORDS ? __ldcv(&first[1 + lane]) : 0;
     const bool ready =
-        lane == 0 || (lane <= in.mask &&
+        lane == 0 || (lane < *window && lane <= in.mask &&
                       /* A1 pairs with R1 in fabric/ring.c. */
                       tribus_load_acq_sys(cell_of(in, position + lane)) == position + lane + 1);
     const uint32_t n = leading(ready);
 
+    *window = n == *window ? min(4u * n, 32u) : max(n + 1u, 2u);
     if (lane < WORDS)
         items[0][lane] = word;
     __syncwarp();
@@ -283,6 +286,7 @@ extern "C" __global__ void __launch_bounds__(TRIBUS_CUDA_QUEUE_THREADS, 1)
     const uint64_t fed_from = *(const uint64_t *)(a.feed.base + RELEASED);
     const uint64_t out_from = *(const uint64_t *)(a.drain.base + RELEASED);
     uint64_t released = last ? out_from : 0, done = 0, work_ns = 0;
+    uint32_t window = 2;
 
     for (;;) {
         uint32_t n = 0;
@@ -290,7 +294,7 @@ extern "C" __global__ void __launch_bounds__(TRIBUS_CUDA_QUEUE_THREADS, 1)
         while (warp == 0) {
             bool room = true;
 
-            n = first ? take_fed(a.feed, fed_from + done, a.stop, items)
+            n = first ? take_fed(a.feed, fed_from + done, a.stop, &window, items)
                       : take_hop(a.between, blockIdx.x - 1, done, a.stop, items);
             if (last)
                 room = make_room((const uint64_t *)(a.drain.base + RELEASED), true,

@@ -194,6 +194,7 @@ static void kernel_launches_in_order_on_the_given_tensors(const fake_ops *fake)
     CHECK(tribus_device_open("cuda", &d) == TRIBUS_OK);
     CHECK(tribus_kernel_open(d, "correlation_factor", &k) == TRIBUS_UNSUPPORTED);
     CHECK(tribus_kernel_open(d, "mc_var_es", &k) == TRIBUS_OK);
+    CHECK(tribus_kernel_set(k, "exact", 1) == TRIBUS_OK);
     CHECK(tribus_kernel_bind(k, in, 3, &out, 1) == TRIBUS_BAD_ARG); /* risk is on the cpu */
     out.device_type = TRIBUS_DEVICE_CUDA;
     CHECK(tribus_kernel_bind(k, in, 3, &out, 1) == TRIBUS_OK);
