@@ -286,6 +286,72 @@ static void loan(bench *b)
            "at most 250, aim 120");
 }
 
+/* ---- what counting costs, in one thread: the same messages with and without ---- */
+
+#define COUNT_CELLS  64u
+#define COUNT_LOOPS  2000000u
+#define COUNT_ROUNDS 5
+
+typedef struct counted {
+    tribus_ring *w, *r;
+    tribus_counters *c;
+} counted;
+
+static double ns_a_message(const counted *t, bool on)
+{
+    const int64_t t0 = tribus_now_ns();
+
+    tribus_ring_set_counters(t->w, on ? t->c : NULL);
+    for (uint32_t i = 0; i < COUNT_LOOPS; i++) {
+        const void *seen;
+        void *cell;
+
+        if (tribus_ring_claim(t->w, &cell) != TRIBUS_OK)
+            return -1.0;
+        *(uint64_t *)cell = i;
+        tribus_ring_commit(t->w);
+        if (tribus_ring_peek(t->r, &seen, NULL) != TRIBUS_OK)
+            return -1.0;
+        tribus_ring_release(t->r);
+        if (on)
+            tribus_histogram_record(tribus_counter_latency(t->c), 60 + (i & 63));
+    }
+    return (double)(tribus_now_ns() - t0) / COUNT_LOOPS;
+}
+
+static void counting(bench *b)
+{
+    const size_t bytes = tribus_ring_bytes(COUNT_CELLS, 64);
+    void *mem = aligned_alloc(64, bytes),
+         *block = aligned_alloc(64, (TRIBUS_COUNTERS_BYTES + 63u) / 64u * 64u);
+    counted t = {0};
+    double off = 1e9, on = 1e9;
+
+    if (mem == NULL || block == NULL ||
+        tribus_ring_create(mem, bytes, COUNT_CELLS, 64) != TRIBUS_OK ||
+        tribus_ring_open(mem, bytes, TRIBUS_WRITER, &t.w) != TRIBUS_OK ||
+        tribus_ring_open(mem, bytes, TRIBUS_READER, &t.r) != TRIBUS_OK ||
+        tribus_counter_create(block, TRIBUS_COUNTERS_BYTES, "bench", &t.c) != TRIBUS_OK) {
+        (void)tribus_cli_fail("bench fabric");
+        b->all_good = false;
+    } else {
+        for (int i = 0; i < COUNT_ROUNDS; i++) {
+            off = least(off, ns_a_message(&t, false));
+            on = least(on, ns_a_message(&t, true));
+        }
+        if (b->json)
+            printf("{\"bench\":\"fabric\",\"case\":\"counting\",\"path\":\"tribus\","
+                   "\"size_bytes\":64,\"touched\":true,\"p50_ns\":%.2f,\"p99_ns\":null,"
+                   "\"p999_ns\":null,\"rate_per_s\":null}\n",
+                   on - off);
+        target(b, "counters and histogram, ns a message", on - off, "below 5");
+    }
+    tribus_ring_close(t.w);
+    tribus_ring_close(t.r);
+    free(mem);
+    free(block);
+}
+
 /* ---- other transports ---- */
 
 static void redis(bench *b, const char *server)
@@ -337,10 +403,15 @@ static void peers(bench *b, const char *folder)
     (void)closedir(dir);
 }
 
+static bool wanted(const char *only, const char *what)
+{
+    return only == NULL || strcmp(only, what) == 0;
+}
+
 int tribus_cli_bench_fabric(int argc, char **argv)
 {
     bench b = {.seconds = 0.5, .all_good = true};
-    const char *folder = NULL, *server = "redis-server";
+    const char *folder = NULL, *server = "redis-server", *only = NULL;
     bool no_redis = false, hold = false;
     int64_t loops = 0, slots = 0;
     int exit_code, latency = -1;
@@ -355,6 +426,8 @@ int tribus_cli_bench_fabric(int argc, char **argv)
         {"--seconds", "N", "to measure each row (0.5)", TRIBUS_CLI_REAL, &b.seconds},
         {"--peers", "FOLDER", "run the programs peer_* there, too", TRIBUS_CLI_TEXT,
          &folder},
+        {"--only", "PART", "spin, handover, block, streams, loan, counting or peers",
+         TRIBUS_CLI_TEXT, &only},
         {"--no-redis", NULL, "leave the Redis rows out", TRIBUS_CLI_FLAG, &no_redis},
         {"--realtime", NULL, "under SCHED_FIFO: nothing else runs meanwhile",
          TRIBUS_CLI_FLAG, &b.realtime},
@@ -382,15 +455,23 @@ int tribus_cli_bench_fabric(int argc, char **argv)
         return tribus_cli_fail("bench fabric");
     if (!b.json)
         tribus_bench_pair_print_head();
-    spin_small(&b);
-    spin_large(&b, KIB(4), 64);
-    spin_large(&b, KIB(256), 8);
-    spin_large(&b, MIB(4), 2);
-    handover(&b);
-    block(&b);
-    streams(&b);
-    loan(&b);
-    if (!no_redis)
+    if (wanted(only, "spin")) {
+        spin_small(&b);
+        spin_large(&b, KIB(4), 64);
+        spin_large(&b, KIB(256), 8);
+        spin_large(&b, MIB(4), 2);
+    }
+    if (wanted(only, "handover"))
+        handover(&b);
+    if (wanted(only, "block"))
+        block(&b);
+    if (wanted(only, "streams"))
+        streams(&b);
+    if (wanted(only, "loan"))
+        loan(&b);
+    if (wanted(only, "counting"))
+        counting(&b);
+    if (!no_redis && wanted(only, "peers"))
         redis(&b, server);
     if (folder != NULL)
         peers(&b, folder);
