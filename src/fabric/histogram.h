@@ -10,12 +10,11 @@
     ((TRIBUS_HISTOGRAM_TOP_BITS - TRIBUS_HISTOGRAM_STEP_BITS + 1u)                         \
      << TRIBUS_HISTOGRAM_STEP_BITS)
 
-/*   0  count   8  sum   16  max   64  buckets[1152] */
+/*   0  max   64  buckets[1152]. Count and sum come from the buckets when somebody looks, so that
+ * recording stays one word and a comparison. */
 struct tribus_histogram {
-    _Atomic(uint64_t) count;
-    _Atomic(uint64_t) sum_ns;
     _Atomic(uint64_t) max_ns;
-    uint64_t unused[5];
+    uint64_t unused[7];
     _Atomic(uint64_t) buckets[TRIBUS_HISTOGRAM_BUCKETS];
 };
 

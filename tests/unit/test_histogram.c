@@ -54,6 +54,16 @@ static void quantiles_agree_with_sorting(void)
             (int64_t)(tribus_random_u64(&rnd) >> (24 + tribus_random_below(&rnd, 36)));
         tribus_histogram_record(h, values[i]);
     }
+    {
+        tribus_histogram_values v;
+        double sum = 0.0;
+
+        for (size_t i = 0; i < n; i++)
+            sum += (double)values[i];
+        tribus_histogram_read(h, &v);
+        CHECK(v.count == n);
+        CHECK_NEAR(v.sum_ns, sum, sum * 0.016);
+    }
     qsort(values, n, sizeof(values[0]), compare);
     for (size_t i = 0; i < sizeof(qs) / sizeof(qs[0]); i++) {
         const double want = (double)values[(size_t)(qs[i] * (double)n)];
