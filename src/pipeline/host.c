@@ -24,6 +24,7 @@ typedef struct served {
     tribus_stage **stages; /* those we have, producers first */
     uint32_t count;
     tribus_stage **by_node;                   /* the same, NULL where another has it */
+    uint32_t deferred;                        /* looks at which a free stage was left */
     uint64_t pending[TRIBUS_PLAN_HINT_WORDS]; /* nodes to look at, where hints are used */
 } served;
 
@@ -127,7 +128,78 @@ static void say_where(const tribus_host *h, const served *v, uint32_t node,
                        h->device_name);
 }
 
-static bool claim(const tribus_host *h, const served *v, uint32_t node)
+/* ---- placement ----
+ *
+ * A stage belongs to the living host of its domain that has least to do, by the mean compute
+ * time of the stages each has: all stages of a pipeline run equally often. Moving one must
+ * leave the receiver with less than the giver had, so nothing moves back and forth. */
+
+/* A free stage is left to a less busy host for so many looks, then taken all the same. */
+#define MOST_DEFERRED 20u
+
+static uint64_t cost_of(const served *v, uint32_t node)
+{
+    const tribus_plan_stage_shm *shm = tribus_plan_stage(v->plan, node);
+    const uint64_t runs = tribus_load_rlx(&shm->runs); /* counters: a guess will do */
+
+    return runs > 0 ? tribus_load_rlx(&shm->compute_ns) / runs + 1 : 1000;
+}
+
+/* What every host of the plan has to do. */
+typedef struct loads {
+    uint64_t of[TRIBUS_PLAN_MOST_HOSTS];
+    uint64_t domains[TRIBUS_PLAN_MOST_HOSTS]; /* 0: dead, free, or us */
+    bool rivals;                              /* somebody else serves a domain of ours */
+} loads;
+
+static void read_loads(const tribus_host *h, const served *v, loads *out)
+{
+    memset(out, 0, sizeof(*out));
+    for (uint32_t i = 0; i < TRIBUS_PLAN_MOST_HOSTS; i++) {
+        const uint64_t domains = tribus_load_rlx(&tribus_plan_host(v->plan, i)->domains);
+
+        if (i == v->place || (domains & h->cfg.domains) == 0 ||
+            !tribus_plan_host_lives(v->plan, i, &h->peers))
+            continue;
+        out->domains[i] = domains;
+        out->rivals = true;
+    }
+    for (uint32_t i = 1; out->rivals && i + 1 < v->plan->graph->node_count; i++) {
+        const uint32_t host =
+            tribus_plan_claim_host(tribus_load_rlx(&tribus_plan_stage(v->plan, i)->claim));
+
+        if (host != TRIBUS_PLAN_NO_HOST)
+            out->of[host] += cost_of(v, i);
+    }
+}
+
+/* The least busy other host that could have the node; NO_HOST when there is none. */
+static uint32_t least_busy(const served *v, uint32_t node, const loads *l)
+{
+    uint32_t best = TRIBUS_PLAN_NO_HOST;
+
+    for (uint32_t i = 0; i < TRIBUS_PLAN_MOST_HOSTS; i++)
+        if ((l->domains[i] & v->plan->graph->nodes[node].domain) != 0 &&
+            (best == TRIBUS_PLAN_NO_HOST || l->of[i] < l->of[best]))
+            best = i;
+    return best;
+}
+
+/* Should a free stage be left to another? Only at first: whoever does not come is not waited
+ * for. */
+static bool leave_it(const tribus_host *h, const served *v, uint32_t node)
+{
+    loads l;
+    uint32_t other;
+
+    if (v->deferred >= MOST_DEFERRED)
+        return false;
+    read_loads(h, v, &l);
+    other = least_busy(v, node, &l);
+    return other != TRIBUS_PLAN_NO_HOST && l.of[other] < l.of[v->place];
+}
+
+static bool claim(const tribus_host *h, served *v, uint32_t node)
 {
     tribus_plan_stage_shm *shm = tribus_plan_stage(v->plan, node);
     uint64_t now = tribus_load_acq(&shm->claim); /* A2 pairs with R2 in set_claim */
@@ -136,6 +208,11 @@ static bool claim(const tribus_host *h, const served *v, uint32_t node)
     if (owner != TRIBUS_PLAN_NO_HOST &&
         (owner == v->place || tribus_plan_host_lives(v->plan, owner, &h->peers)))
         return false;
+    if (now == 0 && leave_it(h, v, node)) {
+        v->deferred++;
+        return false;
+    }
+    v->deferred = 0;
     return tribus_cas_ar(&shm->claim, &now,
                          tribus_plan_claim_word(TRIBUS_STAGE_LOADING, v->place));
 }
@@ -202,6 +279,46 @@ static void drop_stage(served *v, uint32_t i)
     memmove(&v->stages[i], &v->stages[i + 1], (v->count - i) * sizeof(*v->stages));
 }
 
+/* Give stage i up, between two runs: its next owner is offered nothing twice. */
+static void give_up(served *v, uint32_t i, uint32_t to)
+{
+    const uint32_t node = tribus_stage_node(v->stages[i]);
+
+    v->by_node[node] = NULL;
+    tribus_stage_close(v->stages[i]);
+    v->count--;
+    memmove(&v->stages[i], &v->stages[i + 1], (v->count - i) * sizeof(*v->stages));
+    free_claim(v, node);
+    tribus_doorbell_press(tribus_plan_host_bell(v->plan, to));
+}
+
+static bool balance(const tribus_host *h, served *v)
+{
+    loads l;
+
+    read_loads(h, v, &l);
+    for (uint32_t k = l.rivals ? v->count : 0; k-- > 0;) {
+        const uint32_t node = tribus_stage_node(v->stages[k]);
+        const uint32_t to = least_busy(v, node, &l);
+
+        if (to == TRIBUS_PLAN_NO_HOST || l.of[to] + cost_of(v, node) >= l.of[v->place] ||
+            !tribus_stage_is_idle(v->stages[k]))
+            continue;
+        give_up(v, k, to);
+        return true; /* one at a look: the other's load is to be seen first */
+    }
+    return false;
+}
+
+uint32_t tribus_host_balance(tribus_host *h)
+{
+    uint32_t given = 0;
+
+    for (uint32_t i = 0; i < h->plan_count; i++)
+        given += balance(h, &h->plans[i]) ? 1 : 0;
+    return given;
+}
+
 /* ---- plans ---- */
 
 static tribus_status reach(tribus_host *h, served *v)
@@ -245,6 +362,8 @@ tribus_status tribus_host_attach(tribus_host *h, void *mem, size_t bytes, uint64
         tribus_plan_close(v.plan);
         return st;
     }
+    tribus_store_rlx(&tribus_plan_host(v.plan, v.place)->domains,
+                     (uint64_t)h->cfg.domains); /* a wish, it publishes nothing */
     while (at > 0 && h->plans[at - 1].plan->graph->priority < v.plan->graph->priority)
         at--;
     memmove(&h->plans[at + 1], &h->plans[at], (h->plan_count - at) * sizeof(v));

@@ -36,6 +36,10 @@ uint64_t tribus_host_plan_key(const tribus_host *host, uint32_t i, bool *over);
 /* Take stages of our domains that nobody living has. Returns how many were taken. */
 uint32_t tribus_host_take(tribus_host *host);
 
+/* Give up stages that another host of their domain should have, by what they cost; it takes
+ * them at its next look. Call now and then. Returns how many were given up. */
+uint32_t tribus_host_balance(tribus_host *host);
+
 /* Run every stage that is ready, once. Returns how many were. */
 uint32_t tribus_host_step(tribus_host *host);
 

@@ -91,6 +91,7 @@ static void look_around(server *s)
             continue;
         (void)serve(s, &row);
     }
+    (void)tribus_host_balance(s->host);
     (void)tribus_host_take(s->host);
 }
 

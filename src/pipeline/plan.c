@@ -377,7 +377,8 @@ tribus_status tribus_plan_join(tribus_plan *p, const tribus_peers *peers,
 
 void tribus_plan_leave(tribus_plan *p, uint32_t host)
 {
-    /* Relaxed: our stages were given up by swaps before. */
+    tribus_store_rlx(&tribus_plan_host(p, host)->domains, (uint64_t)0);
+    /* Relaxed: our stages were given up before. */
     tribus_store_rlx(&tribus_plan_host(p, host)->who, (uint64_t)0);
 }
 

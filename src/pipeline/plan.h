@@ -72,7 +72,8 @@ _Static_assert(TRIBUS_PLAN_HINT_WORDS * 64u >= TRIBUS_GRAPH_MOST_STAGES + 2u,
 typedef struct tribus_plan_host_shm {
     _Atomic(uint64_t) who;       /* participant << 32 | epoch; 0: free */
     _Atomic(uint64_t) device[2]; /* its name, for people */
-    char unused[40];
+    _Atomic(uint64_t) domains;   /* TRIBUS_DOMAIN_ bits it serves */
+    char unused[32];
     char bell[TRIBUS_DOORBELL_BYTES];
     _Atomic(uint64_t) hints[TRIBUS_PLAN_HINT_WORDS];
 } tribus_plan_host_shm;
@@ -87,8 +88,8 @@ typedef struct tribus_plan_stage_shm {
     _Atomic(uint64_t) tried_run; /* last run that was begun, and how often */
     _Atomic(uint64_t) tries;
     _Atomic(uint64_t) runs, failed, late, skipped;
-    _Atomic(uint64_t) redelivered;
-    char unused1[56];
+    _Atomic(uint64_t) redelivered, compute_ns; /* compute_ns: of all runs together */
+    char unused1[48];
     char text[TRIBUS_PIPELINE_TEXT_BYTES]; /* why it could not be loaded */
     tribus_plan_span_shm queue, compute, handoff;
 } tribus_plan_stage_shm;

@@ -43,6 +43,11 @@ uint32_t tribus_stage_node(const tribus_stage *stage)
     return stage->index;
 }
 
+bool tribus_stage_is_idle(const tribus_stage *stage)
+{
+    return !stage->worked && stage->got == 0 && stage->broken == TRIBUS_OK;
+}
+
 /* ---- open and close ---- */
 
 static tribus_status open_links(tribus_stage *s)
@@ -455,6 +460,8 @@ static void work_and_measure(tribus_stage *s, int64_t free_ns)
         tribus_histogram_record(tribus_plan_span(&s->shm->handoff),
                                 now_ns - stamp_ns - queue_ns);
         tribus_histogram_record(tribus_plan_span(&s->shm->compute), s->end_ns - now_ns);
+        tribus_store_rlx(&s->shm->compute_ns, tribus_load_rlx(&s->shm->compute_ns) +
+                                                  (uint64_t)(s->end_ns - now_ns));
     }
     tribus_store_rlx(&s->shm->done_flags, (uint64_t)s->flags); /* shown by the next */
     /* R1 pairs with A1 in take_over. */

@@ -39,6 +39,9 @@ tribus_device *tribus_stage_device(const tribus_stage *stage);
 
 uint32_t tribus_stage_node(const tribus_stage *stage);
 
+/* Between two runs: no token was looked at that is not done with. */
+bool tribus_stage_is_idle(const tribus_stage *stage);
+
 /* Is there something to do? Looks at the first link whose token has not come. */
 bool tribus_stage_ready(tribus_stage *stage);
 

@@ -109,6 +109,7 @@ static inline void *fixture_host_main(void *context)
     while (!fixture_stopped(f)) {
         tribus_status st;
 
+        (void)tribus_host_balance(host);
         (void)tribus_host_take(host);
         while (tribus_host_step(host) > 0)
             ;

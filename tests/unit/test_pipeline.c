@@ -290,6 +290,65 @@ static void await_names_the_stage_nobody_serves_and_a_successor_finishes(void)
     fixture_close(&f);
 }
 
+static uint32_t stages_of(const tribus_pipeline *pipe, const char *host)
+{
+    tribus_pipeline_stage_row row;
+    uint32_t n = 0;
+
+    for (uint32_t i = 0; tribus_pipeline_get_stage(pipe, i, &row) == TRIBUS_OK; i++)
+        n += strcmp(row.host, host) == 0 && row.state == TRIBUS_STAGE_READY ? 1 : 0;
+    return n;
+}
+
+static void hosts_of_one_domain_share_the_stages_while_runs_go_on(void)
+{
+    static char text[4096];
+    tribus_pipeline_cfg cfg = {.text = text, .successor_ns = FIXTURE_PATIENCE_NS};
+    const int64_t deadline = tribus_now_ns() + FIXTURE_PATIENCE_NS;
+    fixture_plan f;
+    fixture_host first, second;
+    tribus_pipeline_stage_row row;
+    size_t at = (size_t)snprintf(text, sizeof(text),
+                                 "pipeline: four\ninputs: [{name: x, dtype: f32, shape: "
+                                 "[32]}]\nstages:\n");
+    uint64_t runs = 0;
+
+    for (int i = 0; i < 4; i++)
+        at +=
+            (size_t)snprintf(text + at, sizeof(text) - at,
+                             "  - {name: s%d, domain: gpu, operation: affine, params: "
+                             "{offset: 1}, inputs: [{name: in, dtype: f32, shape: [32]}], "
+                             "outputs: [{name: out, dtype: f32, shape: [32]}]}\n",
+                             i);
+    (void)snprintf(
+        text + at, sizeof(text) - at,
+        "edges: [{from: x, to: s0.in}, {from: s0.out, to: s1.in}, {from: s1.out, "
+        "to: s2.in}, {from: s2.out, to: s3.in}]\nresults: [s3.out]\n");
+    f = fixture_register(&cfg);
+    fixture_host_start(&first, &f, 2, TRIBUS_DOMAIN_GPU);
+    OK(tribus_pipeline_ready_wait(f.pipe, FIXTURE_PATIENCE_NS));
+    CHECK(stages_of(f.pipe, "participant 2") == 4);
+    fixture_host_start(&second, &f, 3, TRIBUS_DOMAIN_GPU);
+    while (runs < 500 || stages_of(f.pipe, "participant 3") == 0) {
+        tribus_pipeline_result r;
+        tribus_tensor t;
+
+        CHECK(tribus_now_ns() < deadline);
+        submit_value(f.pipe, (float)(runs % 100), 0);
+        r = fixture_await(f.pipe);
+        CHECK(r.status == TRIBUS_OK && r.run == ++runs);
+        OK(tribus_pipeline_result_tensor(f.pipe, r.run, 0, &t));
+        CHECK(((const float *)t.data)[0] == (float)((runs - 1) % 100) + 4.0f);
+        tribus_pipeline_release(f.pipe, r.run);
+    }
+    CHECK(stages_of(f.pipe, "participant 2") > 0);
+    fixture_host_stop(&first);
+    fixture_host_stop(&second);
+    for (uint32_t i = 0; tribus_pipeline_get_stage(f.pipe, i, &row) == TRIBUS_OK; i++)
+        CHECK(row.runs == runs);
+    fixture_close(&f);
+}
+
 static void ready_wait_tells_who_is_missing_and_why_a_host_refused(void)
 {
     static const char bad[] =
@@ -327,6 +386,7 @@ int main(void)
     copied_input_is_counted_or_refused();
     graph_with_branch_state_and_kept_input_is_what_a_loop_computes();
     await_names_the_stage_nobody_serves_and_a_successor_finishes();
+    hosts_of_one_domain_share_the_stages_while_runs_go_on();
     ready_wait_tells_who_is_missing_and_why_a_host_refused();
     return 0;
 }
