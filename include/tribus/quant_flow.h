@@ -162,6 +162,10 @@ void tribus_quant_side_book_init(tribus_quant_side_book *b, tribus_quant_level *
 TRIBUS_MUST_CHECK tribus_status tribus_quant_side_book_add(tribus_quant_side_book *b,
                                                            int64_t price, int64_t size);
 
+/* Drop levels better than a price: a trade or an opposite order there proves that they are
+ * gone, and their cancels were never sent. Returns how many it dropped. */
+uint32_t tribus_quant_side_book_trim(tribus_quant_side_book *b, int64_t price);
+
 /* The 4 x depth inputs that book models take: ask price, ask size, bid price, bid size of
  * level 1, then level 2 ...; an empty level repeats the last price with size 0.
  * out: 4 * depth floats; price_scale: units of 1 in prices (LOBSTER: 1e4). */

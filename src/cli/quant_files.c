@@ -65,9 +65,8 @@ static void print_weights(const optimise_options *o, const quant_table *t,
     if (o->json) {
         printf(
             "{\"objective\":\"%s\",\"return\":%.12g,\"volatility\":%.12g,\"sharpe\":%.12g,"
-            "\"kkt\":%.3g,\"weights\":{",
-            o->objective, mean, sqrt(variance), (mean - o->rate) / sqrt(variance),
-            w->result.qp.kkt);
+            "\"weights\":{",
+            o->objective, mean, sqrt(variance), (mean - o->rate) / sqrt(variance));
         for (uint32_t i = 0; i < n; i++)
             printf("%s\"%.*s\":%.12g", i == 0 ? "" : ",", (int)t->names[i].bytes,
                    t->names[i].at, w->weights[i]);

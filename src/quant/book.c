@@ -64,6 +64,15 @@ tribus_status tribus_quant_side_book_add(tribus_quant_side_book *b, int64_t pric
     return st;
 }
 
+uint32_t tribus_quant_side_book_trim(tribus_quant_side_book *b, int64_t price)
+{
+    const uint32_t dropped = find(b, price);
+
+    memmove(b->levels, b->levels + dropped, (b->count - dropped) * sizeof(*b->levels));
+    b->count -= dropped;
+    return dropped;
+}
+
 static void put(const tribus_quant_side_book *b, uint32_t level, double scale, float *out)
 {
     const uint32_t at = level < b->count ? level : b->count - 1;

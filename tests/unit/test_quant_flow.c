@@ -278,6 +278,63 @@ static void lobster_goog_statistics(void)
     free(books);
 }
 
+/* Replay the messages on a book that is set right every 200 rows. Between, a cold replay
+ * cannot know what lies beyond level 10, nor what happens there: only ten levels are kept and
+ * only the best one is scored. */
+static void book_rebuilt_from_lobster_messages_has_the_best_prices(void)
+{
+    enum { N = 20000, DEPTH = 10, AGAIN = 200 };
+    static const char zip[] = "lobster/LOBSTER_SampleFile_GOOG_2012-06-21_10.zip";
+    char *messages = member(zip, "*message*"), *books = member(zip, "*orderbook*");
+    uint32_t n, scored = 0, right = 0, sizes = 0;
+    double *type = column(messages, 0, 1, N, &n), *size = column(messages, 0, 3, N, &n);
+    double *price = column(messages, 0, 4, N, &n), *side = column(messages, 0, 5, N, &n);
+    double *level[4 * DEPTH];
+    tribus_quant_level levels[2 * DEPTH];
+    tribus_quant_side_book book[2];
+
+    for (uint32_t k = 0; k < 4 * DEPTH; k++) /* ask price, ask size, bid price, bid size */
+        level[k] = column(books, 0, k, N, &n);
+    for (uint32_t i = 0; i < n; i++) {
+        const uint32_t mine = side[i] < 0;
+        const int64_t change = (int64_t)(type[i] == 1 ? size[i] : -size[i]);
+
+        if (i % AGAIN == 0) {
+            tribus_quant_side_book_init(&book[0], levels, DEPTH, 1);
+            tribus_quant_side_book_init(&book[1], levels + DEPTH, DEPTH, 0);
+            for (uint32_t k = 0; k < 4 * DEPTH; k += 2)
+                CHECK(tribus_quant_side_book_add(&book[k % 4 == 0], (int64_t)level[k][i],
+                                                 (int64_t)level[k + 1][i]) == TRIBUS_OK);
+            continue;
+        }
+        if (type[i] == 4) /* what traded was the best */
+            (void)tribus_quant_side_book_trim(&book[mine], (int64_t)price[i]);
+        if (type[i] == 1) /* orders that would have traded with it are gone */
+            (void)tribus_quant_side_book_trim(&book[1 - mine],
+                                              (int64_t)price[i] + (mine ? -1 : 1));
+        if (type[i] >= 1 && type[i] <= 4) /* 5 is hidden: not in the book */
+            (void)(tribus_quant_side_book_add(&book[mine], (int64_t)price[i], change) ==
+                   TRIBUS_OK);
+        scored++;
+        right += (double)levels[0].price == level[2][i] &&
+                 (double)levels[DEPTH].price == level[0][i];
+        sizes += (double)levels[0].size == level[3][i] &&
+                 (double)levels[DEPTH].size == level[1][i];
+    }
+    printf(
+        "LOBSTER replay: best prices right in %.3f %%, their sizes in %.3f %% of %u rows\n",
+        100.0 * right / scored, 100.0 * sizes / scored, scored);
+    CHECK(right > 0.99 * scored && sizes > 0.99 * scored);
+    for (uint32_t k = 0; k < 4 * DEPTH; k++)
+        free(level[k]);
+    free(type);
+    free(size);
+    free(price);
+    free(side);
+    free(messages);
+    free(books);
+}
+
 static void rules_at_the_mid_without_a_quote_and_with_nan_are_defined(void)
 {
     const double p[6] = {10, 10, 11, 11, NAN, 10.5}, bid[6] = {9, 9, 10, NAN, 9, 10};
@@ -382,5 +439,6 @@ int main(void)
     vpin_of_pinstimation_hfdata();
     lee_ready_of_highfrequency_taq_sample();
     lobster_goog_statistics();
+    book_rebuilt_from_lobster_messages_has_the_best_prices();
     return 0;
 }

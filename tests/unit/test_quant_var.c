@@ -191,28 +191,69 @@ static void check_against(const char *name, const tribus_quant_risk *mc,
     CHECK(fabs(z_es) < 4.0);
 }
 
-/* 439 assets, a covariance of one common factor and noise; equal weights. */
-static void monte_carlo_agrees_with_the_closed_form_of_its_covariance(void)
-{
-    enum { N = 439, PATHS = 200000 };
-    const double nus[] = {0.0, 5.0};
-    double *cov = malloc(sizeof(double) * N * N), variance = 0.0, mu = 0.0;
-    float *chol = malloc(sizeof(float) * N * N), mean[N], w[N];
+enum { TICKERS = 439, DAYS_MAX = 1300 };
 
-    CHECK(cov != NULL && chol != NULL);
+/* Daily log returns of adjusted closes of the 439 tickers: days x TICKERS out. */
+static uint32_t us_equity_returns(double *r)
+{
+    char *names = data_text("us_equities/tickers_clean.txt");
+    char *text = data_text("us_equities/sp500_ohlcv_2016_2021.csv.gz"), *line;
+    char(*ticker)[8] = calloc(TICKERS, sizeof(*ticker));
+    tribus_quant_text f[8], date = {NULL, 0};
+    tribus_quant_csv csv;
+    uint32_t n = 0, days = 0, count;
+
+    CHECK(ticker != NULL);
+    for (line = strtok(names, "\r\n"); line != NULL; line = strtok(NULL, "\r\n"))
+        (void)snprintf(ticker[n++], sizeof(*ticker), "%s", line);
+    CHECK(n == TICKERS);
+    for (size_t i = 0; i < (size_t)DAYS_MAX * TICKERS; i++)
+        r[i] = NAN;
+    tribus_quant_csv_init(&csv, text, strlen(text));
+    CHECK(tribus_quant_csv_next(&csv, f, 8, &count, NULL) == TRIBUS_OK);
+    while (tribus_quant_csv_next(&csv, f, 8, &count, NULL) == TRIBUS_OK) {
+        uint32_t low = 0, high = TICKERS;
+
+        if (date.at == NULL || memcmp(date.at, f[0].at, 10) != 0) {
+            date = f[0];
+            days++;
+        }
+        CHECK(days <= DAYS_MAX && f[1].bytes < 8);
+        while (low < high) { /* the list is in order */
+            const uint32_t mid = (low + high) / 2;
+            const int order = strncmp(ticker[mid], f[1].at, f[1].bytes);
+
+            if (order < 0)
+                low = mid + 1;
+            else
+                high = mid;
+        }
+        if (low < TICKERS && strlen(ticker[low]) == f[1].bytes &&
+            memcmp(ticker[low], f[1].at, f[1].bytes) == 0)
+            CHECK(tribus_quant_csv_number(f[5], &r[(size_t)(days - 1) * TICKERS + low]) ==
+                  TRIBUS_OK);
+    }
+    CHECK(tribus_quant_returns_log((tribus_quant_matrix){r, days, TICKERS}, r, NULL) ==
+          TRIBUS_OK);
+    free(names);
+    free(text);
+    free(ticker);
+    return days - 1;
+}
+
+static void check_monte_carlo(const double *cov, const float *mean, const float *chol)
+{
+    enum { N = TICKERS, PATHS = 200000 };
+    const double nus[] = {0.0, 5.0};
+    double variance = 0.0, mu = 0.0;
+    float w[N];
+
     for (int i = 0; i < N; i++) {
-        mean[i] = 0.0001f * (float)(i % 7);
         w[i] = 1.0f / N;
-        mu += (double)w[i] * (double)mean[i];
-        for (int j = 0; j < N; j++)
-            cov[i * N + j] =
-                1e-4 * (0.5 + 0.001 * (i % 5) * (j % 5)) + (i == j ? 3e-4 : 0.0);
+        mu += (double)mean[i] / N;
     }
     for (int i = 0; i < N * N; i++)
         variance += cov[i] / N / N;
-    CHECK(tribus_quant_cholesky(cov, N, 0.0, NULL) == TRIBUS_OK);
-    for (int i = 0; i < N * N; i++)
-        chol[i] = (float)cov[i];
     for (int k = 0; k < 2; k++) {
         const tribus_quant_mc_cfg cfg = {
             .assets = N, .paths = PATHS, .nu = nus[k], .seed = 42};
@@ -239,7 +280,60 @@ static void monte_carlo_agrees_with_the_closed_form_of_its_covariance(void)
         CHECK_NEAR(mc.sd, sd, 0.03 * sd);
         free(scratch);
     }
+}
+
+/* 439 assets, a covariance of one common factor and noise; equal weights. */
+static void monte_carlo_agrees_with_the_closed_form_of_its_covariance(void)
+{
+    enum { N = TICKERS };
+    double *cov = malloc(sizeof(double) * N * N), *l = malloc(sizeof(double) * N * N);
+    float *chol = malloc(sizeof(float) * N * N), mean[N];
+
+    CHECK(cov != NULL && chol != NULL && l != NULL);
+    for (int i = 0; i < N; i++) {
+        mean[i] = 0.0001f * (float)(i % 7);
+        for (int j = 0; j < N; j++)
+            cov[i * N + j] =
+                1e-4 * (0.5 + 0.001 * (i % 5) * (j % 5)) + (i == j ? 3e-4 : 0.0);
+    }
+    memcpy(l, cov, sizeof(double) * N * N);
+    CHECK(tribus_quant_cholesky(l, N, 0.0, NULL) == TRIBUS_OK);
+    for (int i = 0; i < N * N; i++)
+        chol[i] = (float)l[i];
+    check_monte_carlo(cov, mean, chol);
     free(cov);
+    free(l);
+    free(chol);
+}
+
+/* us_equities, tickers_clean.txt: the covariance of the real returns. */
+static void monte_carlo_of_439_us_equities_agrees_with_the_closed_form(void)
+{
+    enum { N = TICKERS };
+    double *r = malloc(sizeof(double) * DAYS_MAX * N),
+           *cov = malloc(sizeof(double) * N * N);
+    double *scratch = malloc(sizeof(double) * DAYS_MAX * N), mu[N];
+    float *chol = malloc(sizeof(float) * N * N), mean[N];
+    tribus_quant_why why = {""};
+    uint32_t days;
+    tribus_status st;
+
+    CHECK(r != NULL && cov != NULL && scratch != NULL && chol != NULL);
+    days = us_equity_returns(r);
+    st = tribus_quant_cov_sample((tribus_quant_matrix){r, days, N}, 1, mu, cov, scratch,
+                                 &why);
+    printf("us_equities: %u returns of %d tickers %s\n", days, N, why.text);
+    CHECK(st == TRIBUS_OK && days > 1200);
+    memcpy(scratch, cov, sizeof(double) * N * N);
+    CHECK(tribus_quant_cholesky(scratch, N, 0.0, &why) == TRIBUS_OK);
+    for (int i = 0; i < N * N; i++)
+        chol[i] = (float)scratch[i];
+    for (int i = 0; i < N; i++)
+        mean[i] = (float)mu[i];
+    check_monte_carlo(cov, mean, chol);
+    free(r);
+    free(cov);
+    free(scratch);
     free(chol);
 }
 
@@ -300,5 +394,6 @@ int main(void)
     scenarios_times_weights_are_the_paths_of_mc_risk();
     ore_historical_pnl_gives_its_var_and_es();
     performance_analytics_edhec_gives_its_var_and_es();
+    monte_carlo_of_439_us_equities_agrees_with_the_closed_form();
     return 0;
 }
