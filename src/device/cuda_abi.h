@@ -3,7 +3,7 @@
  * Declared here so that the build needs no CUDA headers: the driver is loaded at run time.
  * Source: "CUDA Driver API", CUDA Toolkit 13.0 documentation and its cuda.h; the values are
  * part of that library's ABI and have not changed since the releases named at each.
- * tests/cuda/abi_check.cu compares every one of them with the real header where it exists.
+ * tests/cuda/abi_check.c compares every one of them with the real header where it exists.
  */
 #ifndef TRIBUS_DEVICE_CUDA_ABI_H
 #define TRIBUS_DEVICE_CUDA_ABI_H

@@ -78,7 +78,6 @@ static void run_on(tribus_device *device, portfolio *p, void *data, const double
     GOOD(tribus_kernel_set(k, "nu", params[1]));
     GOOD(tribus_kernel_set(k, "seed", params[2]));
     GOOD(tribus_kernel_set(k, "exact", params[3]));
-    GOOD(tribus_kernel_set(k, "exact", 1)); /* the tuned path: tools/cuda_neural_bench.cu */
     GOOD(tribus_kernel_bind(k, t, 3, &t[3], 1));
     GOOD(tribus_kernel_run(k));
     GOOD(tribus_device_synchronise_wait(device, CARD_LONG_NS));
