@@ -1,20 +1,23 @@
 /* device.h -- tensors over slots, and the places that hold memory and run kernels.
  *
- * Use it to   describe the bytes of a slot as a tensor, find out which devices this machine
- *             has, share memory with one, and run a named kernel on tensors where they lie.
+ * Use it to   describe the bytes of a slot as a tensor, find out which devices this
+ *             machine has, share memory with one, and run a named kernel on tensors where
+ *             they lie.
  * Not for     running models (neural.h), moving slots between processes (fabric.h) or
  *             graphs of operations (pipeline.h).
  *
- * Memory      A tribus_tensor borrows the memory it describes. A tribus_tensor_desc is what
- *             goes into shared memory: no pointers, fixed size, the same on every machine
- * of one byte order (little-endian). A bound kernel borrows its tensors' memory until it is
- * bound to others or closed. Threads     A device and its kernels belong to the thread that
- * opened them. Tensors are plain values. tribus_device_list() and tribus_kernel_list() are
- * free for all. Trust       Descriptors from another process go through
- * tribus_tensor_open(), which copies, then checks the copy, then uses the copy. Kernels
- * check every tensor they are bound to against their table before they touch it. Cost
- * tribus_kernel_bind() costs nothing to speak of for shapes no larger than those seen
- * before; tribus_kernel_run() allocates nothing.
+ * Memory      A tribus_tensor borrows the memory it describes. A tribus_tensor_desc is
+ *             what goes into shared memory: no pointers, fixed size, the same on every
+ *             machine of one byte order (little-endian). A bound kernel borrows its
+ *             tensors' memory until it is bound to others or closed.
+ * Threads     A device and its kernels belong to the thread that opened them. Tensors are
+ *             plain values. tribus_device_list() and tribus_kernel_list() are free for
+ *             all.
+ * Trust       Descriptors from another process go through tribus_tensor_open(), which
+ *             copies, then checks the copy, then uses the copy. Kernels check every tensor
+ *             they are bound to against their table before they touch it.
+ * Cost        tribus_kernel_bind() costs nothing to speak of for shapes no larger than
+ *             those seen before; tribus_kernel_run() allocates nothing.
  *
  * The codes of dtypes and devices and the layout of tribus_dlpack are those of the DLPack
  * ABI, version 0.8 (https://dmlc.github.io/dlpack/latest/c_api.html).

@@ -1,15 +1,17 @@
 /* feed.h -- read a market, simulated or recorded, one event after the other.
  *
  * Use it to   get trades, top-of-book changes and 10-level books out of the simulator or a
- *             recorded file, all in one form: `sim:assets=8,seed=7`, `lobster:day.zip`, ...
+ *             recorded file, all in one form: `sim:assets=8,seed=7`, `lobster:day.zip`,
+ *             ...
  * Not for     publishing (bus.h), pacing (compare time_ns with your clock) or trading.
  *
  * Memory      A feed allocates when it is opened; reading recorded files inflates in
- * blocks, so a file of any length takes a few megabytes. Threads     A feed belongs to one
- * thread at a time. Two feeds share nothing. Trust       Files are hostile: every offset,
- * length and number is checked before use. A bad line is skipped and counted up to a limit,
- * then it is an error. Cost        tribus_feed_next() never sleeps and never waits for a
- * clock. The simulator allocates nothing and makes no system call after it is opened.
+ *             blocks, so a file of any length takes a few megabytes.
+ * Threads     A feed belongs to one thread at a time. Two feeds share nothing.
+ * Trust       Files are hostile: every offset, length and number is checked before use. A
+ *             bad line is skipped and counted up to a limit, then it is an error.
+ * Cost        tribus_feed_next() never sleeps and never waits for a clock. The simulator
+ *             allocates nothing and makes no system call after it is opened.
  *
  * docs/feeds.md lists the feeds, their options and what each skips and counts.
  */

@@ -1,18 +1,20 @@
 /* neural.h -- run a neural model over tensors where they lie.
  *
- * Use it to   open a model file, see what it reads and writes, bind it to slots of a region
- *             and run it, without a copy of the inputs or outputs.
+ * Use it to   open a model file, see what it reads and writes, bind it to slots of a
+ *             region and run it, without a copy of the inputs or outputs.
  * Not for     training, kernels (device.h) or graphs of operations (pipeline.h).
  *
  * Memory      A bound model borrows its tensors' memory until the binding is dropped:
  *             tribus_model_unbind() before that memory is unmapped, or
- * tribus_model_close(). Threads     A model belongs to the thread that opened it. Different
- * models may run in different threads at the same time. Trust       A model file is hostile
- * until opened: it is bounded in size and its ports are checked. Sizes of tensors are
- * checked in every bind. Values are not looked at: a model may write NaN. Cost        A
- * binding is kept for each set of addresses and shapes, so binding again to slots seen
- * before is a look-up. tribus_model_run() copies no input and no output; the runtime keeps
- * its intermediate memory between runs.
+ *             tribus_model_close().
+ * Threads     A model belongs to the thread that opened it. Different models may run in
+ *             different threads at the same time.
+ * Trust       A model file is hostile until opened: it is bounded in size and its ports
+ *             are checked. Sizes of tensors are checked in every bind. Values are not
+ *             looked at: a model may write NaN.
+ * Cost        A binding is kept for each set of addresses and shapes, so binding again to
+ *             slots seen before is a look-up. tribus_model_run() copies no input and no
+ *             output; the runtime keeps its intermediate memory between runs.
  */
 #ifndef TRIBUS_NEURAL_H
 #define TRIBUS_NEURAL_H
