@@ -29,7 +29,7 @@ build() { # build <folder> <extra flag> <source>...
     for source in "$@"; do
         object=$folder/$(basename "${source%.c}").o
         if [ ! "$object" -nt "$source" ] || [ -n "$(find include src/base src/fabric -name '*.h' -newer "$object")" ]; then
-            echo "$cc" "${flags[@]}" "$extra" -c "$source" -o "$object"
+            printf '%q ' "$cc" "${flags[@]}" "$extra" -c "$source" -o "$object" && echo
         fi
     done | xargs -r -P "$(nproc)" -d '\n' -I{} sh -c '{}'
 }

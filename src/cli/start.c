@@ -47,22 +47,29 @@ static bool daemon_path(char *buf, size_t bytes)
     return snprintf(buf, bytes, "%s/tribusd", dirname(exe)) < (int)bytes;
 }
 
+static bool runtime_folder(const tribus_platform *p, char *buf, size_t bytes)
+{
+    char *slash;
+
+    if (p->agent.socket[0] != '\0')
+        (void)snprintf(buf, bytes, "%s", p->agent.socket);
+    else if (tribus_session_socket_path(buf, bytes) != TRIBUS_OK)
+        return false;
+    slash = strrchr(buf, '/');
+    if (slash != NULL)
+        *slash = '\0';
+    return slash != NULL;
+}
+
 /* The runtime folder's log of the agent itself. */
 static int open_log(const tribus_platform *p, char *path, size_t bytes)
 {
-    char socket[108], *slash;
+    char folder[108];
 
-    if (p->agent.socket[0] != '\0')
-        (void)snprintf(socket, sizeof(socket), "%s", p->agent.socket);
-    else if (tribus_session_socket_path(socket, sizeof(socket)) != TRIBUS_OK)
+    if (!runtime_folder(p, folder, sizeof(folder)) ||
+        tribus_os_make_folders(folder) != TRIBUS_OK)
         return -1;
-    slash = strrchr(socket, '/');
-    if (slash == NULL)
-        return -1;
-    *slash = '\0';
-    if (tribus_os_make_folders(socket) != TRIBUS_OK)
-        return -1;
-    (void)snprintf(path, bytes, "%s/tribusd.log", socket);
+    (void)snprintf(path, bytes, "%s/tribusd.log", folder);
     return open(path, O_CREAT | O_TRUNC | O_WRONLY | O_CLOEXEC, 0600);
 }
 
@@ -92,23 +99,42 @@ static void run_daemon(const tribus_start_cfg *cfg, const char *path, int log)
     _exit(127);
 }
 
-/* The last line of the log is why the agent gave up. */
-static int complain_with_log(const char *command, const char *log)
+/* The last line of a log, without the program's name in front: why that process ended. */
+static const char *last_words(const char *log, char *buf, size_t bytes)
 {
     char *text, *line;
-    size_t bytes;
+    size_t n;
 
-    if (tribus_os_read_file(log, (size_t)1 << 22, &text, &bytes) != TRIBUS_OK)
-        return tribus_cli_complain(command, "tribusd ended; see %s", log);
-    while (bytes > 0 && text[bytes - 1] == '\n')
-        text[--bytes] = '\0';
+    if (tribus_os_read_file(log, (size_t)1 << 22, &text, &n) != TRIBUS_OK) {
+        (void)snprintf(buf, bytes, "ended; see %s", log);
+        return buf;
+    }
+    while (n > 0 && text[n - 1] == '\n')
+        text[--n] = '\0';
     line = strrchr(text, '\n');
     line = line != NULL ? line + 1 : text;
-    if (strncmp(line, "tribusd: ", 9) == 0)
-        line += 9;
-    (void)tribus_cli_complain(command, "%s", bytes > 0 ? line : "tribusd ended at once");
+    if (strncmp(line, "tribus", 6) == 0 && strstr(line, ": ") != NULL)
+        line = strstr(line, ": ") + 2;
+    (void)snprintf(buf, bytes, "%s", n > 0 ? line : "ended without a word");
     free(text);
-    return TRIBUS_EXIT_FAILED;
+    return buf;
+}
+
+/* Why a child will not be started again; the agent's own words are cut where its log's are
+ * not. */
+static void complain_about(const tribus_start_cfg *cfg, const tribus_agent_child *child,
+                           const char *after)
+{
+    char folder[108], path[256], words[2048];
+
+    if (child->last_exit != 0 && runtime_folder(cfg->platform, folder, sizeof(folder))) {
+        (void)snprintf(path, sizeof(path), "%s/%s.log", folder, child->name);
+        (void)tribus_cli_complain(cfg->command, "%s: %s%s", child->name,
+                                  last_words(path, words, sizeof(words)), after);
+    } else {
+        (void)tribus_cli_complain(cfg->command, "%s: %s%s", child->name, child->text,
+                                  after);
+    }
 }
 
 typedef enum start_state { START_WAITING, START_SETTLED, START_FAILED } start_state;
@@ -128,7 +154,7 @@ static start_state look(const tribus_start_cfg *cfg, uint32_t *engines)
     for (uint32_t i = 0; i < count; i++) {
         /* Without a server the fabric alone goes on; without an engine nothing does. */
         if (rows[i].state == TRIBUS_CHILD_FAILED && strcmp(rows[i].kind, "redis") != 0) {
-            (void)tribus_cli_complain(cfg->command, "%s: %s", rows[i].name, rows[i].text);
+            complain_about(cfg, &rows[i], "");
             return START_FAILED;
         }
         if (rows[i].state == TRIBUS_CHILD_WAITING ||
@@ -139,8 +165,7 @@ static start_state look(const tribus_start_cfg *cfg, uint32_t *engines)
     }
     for (uint32_t i = 0; state == START_SETTLED && i < count; i++)
         if (rows[i].state == TRIBUS_CHILD_FAILED)
-            (void)tribus_cli_complain(cfg->command, "%s: %s; going on without it",
-                                      rows[i].name, rows[i].text);
+            complain_about(cfg, &rows[i], "; going on without it");
     return state;
 }
 
@@ -148,11 +173,13 @@ static start_state look(const tribus_start_cfg *cfg, uint32_t *engines)
 static int wait_for_children(const tribus_start_cfg *cfg, pid_t pid, const char *log,
                              int64_t deadline, uint32_t *engines)
 {
+    char words[2048];
     int code;
 
     for (;;) {
         if (waitpid(pid, &code, WNOHANG) == pid)
-            return complain_with_log(cfg->command, log);
+            return tribus_cli_complain(cfg->command, "%s",
+                                       last_words(log, words, sizeof(words)));
         switch (look(cfg, engines)) {
         case START_SETTLED:
             return TRIBUS_EXIT_DONE;
