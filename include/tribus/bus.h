@@ -50,7 +50,7 @@ TRIBUS_MUST_CHECK tribus_status tribus_bus_open(tribus_session *session,
                                                 const tribus_bus_cfg *cfg,
                                                 tribus_bus **out);
 
-/* Close it with its subscriptions. Waits up to 100 ms for subscribers that have not joined
+/* Close it with its subscriptions. Waits up to a second for subscribers that have not joined
  * yet, and up to a second for durable messages to be stored (tribus_bus_stored_wait() waits
  * longer); those who joined can read what was published to its end. */
 void tribus_bus_close(tribus_bus *bus);

@@ -81,8 +81,9 @@ static int wait_ms(int64_t next_ns, int64_t now_ns)
     return (int)((next_ns - now_ns) / 1000000 % 60000 + 1);
 }
 
-static void announce(tribus_agent *agent)
+void tribus_agent_announce(tribus_agent *agent)
 {
+    agent->changed = false;
     tribus_registry_announce(agent->registry, agent->bell);
     tribus_doorbell_press(agent->readers_bell);
 }
@@ -119,10 +120,8 @@ static void serve(tribus_agent *agent)
         next_ns = earlier(tribus_clients_tick(agent, tribus_now_ns()),
                           tribus_recover_tick(agent, tribus_now_ns()));
         tribus_clients_sweep(agent);
-        if (agent->changed) {
-            agent->changed = false;
-            announce(agent);
-        }
+        if (agent->changed)
+            tribus_agent_announce(agent);
     }
 }
 
@@ -153,7 +152,7 @@ static void destroy(tribus_agent *agent)
     if (agent->epoll_fd >= 0)
         tribus_clients_close_all(agent);
     if (agent->readers_bell != NULL) /* the last thing that is opened of the tables */
-        announce(agent);
+        tribus_agent_announce(agent);
     tribus_table_close(agent);
     if (agent->wake.fd >= 0)
         (void)close(agent->wake.fd);

@@ -130,6 +130,9 @@ struct tribus_agent {
 
 /* ---- agent.c ---- */
 
+/* Count the registry's revision up and wake who follows it. */
+void tribus_agent_announce(tribus_agent *agent);
+
 /* Watch fd for events; source->fd is set. Returns TRIBUS_OK or TRIBUS_SYSTEM. */
 TRIBUS_MUST_CHECK tribus_status tribus_agent_watch(tribus_agent *agent,
                                                    tribus_source *source, int fd,

@@ -158,10 +158,14 @@ void tribus_clients_created(tribus_agent *agent, uint32_t participant, uint32_t 
     reply.head.version = TRIBUS_AGENT_VERSION;
     reply.head.type = TRIBUS_AGENT_CREATE;
     reply.head.sequence = sequence;
-    if (st != TRIBUS_OK)
+    if (st != TRIBUS_OK) {
         answer_fault(agent, c, &reply, st);
-    else
-        answer_object(agent, c, &reply, o);
+        return;
+    }
+    /* Before its creator can fill it, so that nobody who follows the registry misses what
+     * is in it, and so that the creator can tell who has looked since. */
+    tribus_agent_announce(agent);
+    answer_object(agent, c, &reply, o);
 }
 
 /* A reader gets a descriptor of its own that was opened for reading, so that its mapping

@@ -245,8 +245,8 @@ static tribus_status join(tribus_subscription *s, source *src)
     src->topic = topic;
     bus->stats[src->bus].topics++;
     if (src->from_start) {
+        const uint64_t ever = tribus_topic_published(topic); /* first: it goes on growing */
         const uint64_t again = tribus_topic_rewind(topic, UINT64_MAX);
-        const uint64_t ever = tribus_topic_published(topic);
 
         if (ever > again) {
             s->lost += ever - again;
