@@ -13,6 +13,7 @@
  * may have been cut off in the middle of a row.
  */
 #include "agent/agent.h"
+#include "base/atomic.h"
 #include "base/error.h"
 #include "base/log.h"
 #include "base/os.h"
@@ -89,7 +90,12 @@ static void restore(tribus_agent *agent, const tribus_registry_shm *left)
     tribus_participant p;
     tribus_object o;
     uint64_t start_time;
+    /* Its writer is gone. Two agents may start within one second, so the clock alone would
+     * give an epoch out twice; and nonsense must not use them up. */
+    const uint32_t last_epoch = tribus_load_rlx(&left->last_epoch);
 
+    if (last_epoch >= agent->first_epoch && last_epoch < UINT32_MAX / 2u)
+        agent->first_epoch = last_epoch + 1u;
     for (uint32_t i = 1; i < TRIBUS_REGISTRY_PARTICIPANTS; i++)
         if (tribus_registry_participant(left, i, &p, &start_time) == TRIBUS_OK)
             restore_participant(agent, &p, start_time);

@@ -82,6 +82,8 @@ void tribus_registry_put_participant(tribus_registry_shm *registry,
     row_write(&registry->participants[i], &life, sizeof(life));
     if (i >= tribus_load_rlx(&registry->participants_high))     /* ours: one writer */
         tribus_store_rlx(&registry->participants_high, i + 1u); /* R4 carries it */
+    if (p->epoch > tribus_load_rlx(&registry->last_epoch))      /* ours: one writer */
+        tribus_store_rlx(&registry->last_epoch, p->epoch);      /* read when we are gone */
     /* R3 pairs with A3 in tribus_registry_alive. */
     tribus_store_rel(&registry->lives[i], p->alive != 0 ? p->epoch : 0u);
 }

@@ -50,7 +50,8 @@ typedef struct tribus_registry_shm {
     _Atomic(uint32_t) participants_high; /* rows from here on were never used */
     _Atomic(uint32_t) objects_high;
     _Atomic(uint32_t) leases_high;
-    uint8_t reserved1[44];
+    _Atomic(uint32_t) last_epoch; /* the highest one given out, for the agent after this */
+    uint8_t reserved1[40];
     /* The epoch of the participant that lives under this number, 0: nobody. */
     _Atomic(uint32_t) lives[TRIBUS_REGISTRY_PARTICIPANTS];
     tribus_registry_row_shm participants[TRIBUS_REGISTRY_PARTICIPANTS];
