@@ -169,6 +169,19 @@ TRIBUS_MUST_CHECK tribus_status tribus_pipeline_result_tensor(tribus_pipeline *p
  * for claim only when those before it are. Unknown runs are ignored. */
 void tribus_pipeline_release(tribus_pipeline *pipe, uint64_t run);
 
+/* Called with a result, whose tensors are borrowed during the call. */
+typedef void (*tribus_pipeline_result_fn)(void *context, tribus_pipeline *pipe,
+                                          const tribus_pipeline_result *result);
+
+/* Wait for a result, call fn with it and with every other that is there, and release them.
+ * count: how many; may be NULL. fn may claim and submit, not await.
+ * Returns TRIBUS_OK (one or more), else as tribus_pipeline_await_wait(). */
+TRIBUS_MUST_CHECK tribus_status tribus_pipeline_on_result_wait(tribus_pipeline *pipe,
+                                                               int64_t timeout_ns,
+                                                               tribus_pipeline_result_fn fn,
+                                                               void *context,
+                                                               uint32_t *count);
+
 /* Take cfg's pipeline instead, without dropping a run: it is registered beside the old one
  * under the old name with ".2", ".3", ... behind it, and when hosts have it ready the next
  * claim is its. Runs in flight finish where they are, their results come first, and run

@@ -480,6 +480,25 @@ void tribus_pipeline_release(tribus_pipeline *pipe, uint64_t run)
     tribus_store_rlx(&pipe->plan->shm->released, pipe->released);
 }
 
+tribus_status tribus_pipeline_on_result_wait(tribus_pipeline *pipe, int64_t timeout_ns,
+                                             tribus_pipeline_result_fn fn, void *context,
+                                             uint32_t *count)
+{
+    tribus_pipeline_result result;
+    uint32_t done = 0;
+    tribus_status st = tribus_pipeline_await_wait(pipe, timeout_ns, &result);
+
+    while (st == TRIBUS_OK) {
+        fn(context, pipe, &result);
+        tribus_pipeline_release(pipe, result.run);
+        done++;
+        st = tribus_pipeline_await_wait(pipe, 0, &result);
+    }
+    if (count != NULL)
+        *count = done;
+    return done > 0 ? TRIBUS_OK : st;
+}
+
 tribus_doorbell_shm *tribus_pipeline_bell(tribus_pipeline *pipe)
 {
     return tribus_plan_bell(pipe->plan);

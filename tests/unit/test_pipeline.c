@@ -2,6 +2,8 @@
  * ThreadSanitizer sees both sides of every hand-off. */
 #include "pipeline_fixture.h"
 
+#include "base/os.h"
+
 /* x * 2 + 1 on neural, then * 3 on gpu; a gate skips `odd` unless the mean is above 10. */
 static const char line[] =
     "pipeline: line\n"
@@ -349,6 +351,56 @@ static void hosts_of_one_domain_share_the_stages_while_runs_go_on(void)
     fixture_close(&f);
 }
 
+/* Keeps as many runs in flight as there may be, until enough are done. */
+typedef struct feeder {
+    uint64_t sent, got, want;
+} feeder;
+
+static void feed(feeder *f, tribus_pipeline *pipe)
+{
+    while (f->sent < f->want && tribus_pipeline_claim(pipe) == TRIBUS_OK)
+        submit_value(pipe, (float)(f->sent++ % 64), 0);
+}
+
+static void take_result(void *context, tribus_pipeline *pipe,
+                        const tribus_pipeline_result *r)
+{
+    feeder *f = context;
+    tribus_tensor t;
+
+    CHECK(r->status == TRIBUS_OK && r->run == ++f->got);
+    OK(tribus_pipeline_result_tensor(pipe, r->run, 0, &t));
+    CHECK(((const float *)t.data)[0] == ((float)((f->got - 1) % 64) * 2.0f + 1.0f) * 3.0f);
+}
+
+/* TRIBUS_RUNS=1000000 for the million of the promise. */
+static void memory_is_flat_over_many_runs(void)
+{
+    const char *given = getenv("TRIBUS_RUNS");
+    const tribus_pipeline_cfg cfg = {
+        .text = line, .runs = 64, .successor_ns = FIXTURE_PATIENCE_NS};
+    feeder f = {.want = given != NULL ? strtoull(given, NULL, 10) : 50000};
+    fixture_plan plan = fixture_register(&cfg);
+    fixture_host neural, gpu;
+    size_t before = 0;
+
+    fixture_host_start(&neural, &plan, 2, TRIBUS_DOMAIN_NEURAL);
+    fixture_host_start(&gpu, &plan, 3, TRIBUS_DOMAIN_GPU);
+    while (f.got < f.want) {
+        feed(&f, plan.pipe);
+        OK(tribus_pipeline_on_result_wait(plan.pipe, FIXTURE_PATIENCE_NS, take_result, &f,
+                                          NULL));
+        if (before == 0 && f.got > f.want / 10)
+            before = tribus_os_resident_bytes(0);
+    }
+    printf("%llu runs, resident %zu KiB after a tenth, %zu KiB at the end\n",
+           (unsigned long long)f.got, before >> 10, tribus_os_resident_bytes(0) >> 10);
+    CHECK(tribus_os_resident_bytes(0) <= before + (1u << 20));
+    fixture_host_stop(&neural);
+    fixture_host_stop(&gpu);
+    fixture_close(&plan);
+}
+
 static void ready_wait_tells_who_is_missing_and_why_a_host_refused(void)
 {
     static const char bad[] =
@@ -387,6 +439,7 @@ int main(void)
     graph_with_branch_state_and_kept_input_is_what_a_loop_computes();
     await_names_the_stage_nobody_serves_and_a_successor_finishes();
     hosts_of_one_domain_share_the_stages_while_runs_go_on();
+    memory_is_flat_over_many_runs();
     ready_wait_tells_who_is_missing_and_why_a_host_refused();
     return 0;
 }
