@@ -71,44 +71,71 @@ static uint32_t count_lines(const char *text, size_t bytes)
     return n;
 }
 
+/* What is being read: the file, its header, the row at hand. */
+typedef struct reading {
+    const char *command, *path;
+    tribus_quant_csv csv;
+    tribus_quant_text *names, *fields;
+    bool *numeric;
+    uint32_t count;
+} reading;
+
 /* Which columns are numbers, by the first row of values. */
-static bool lay_out(const char *command, const char *path, quant_table *t,
-                    const tribus_quant_text *names, const tribus_quant_text *first,
-                    uint32_t count, bool *numeric)
+static bool lay_out(const reading *r, quant_table *t)
 {
-    for (uint32_t i = 0; i < count; i++) {
+    for (uint32_t i = 0; i < r->count; i++) {
         double x;
 
-        numeric[i] =
-            names[i].bytes > 0 && tribus_quant_csv_number(first[i], &x) == TRIBUS_OK;
-        t->cols += numeric[i];
-        t->label_cols += !numeric[i];
+        r->numeric[i] =
+            r->names[i].bytes > 0 && tribus_quant_csv_number(r->fields[i], &x) == TRIBUS_OK;
+        t->cols += r->numeric[i];
+        t->label_cols += !r->numeric[i];
     }
     if (t->cols == 0) {
-        (void)tribus_cli_complain(command, "%s: no column of numbers under the header",
-                                  path);
+        (void)tribus_cli_complain(r->command, "%s: no column of numbers under the header",
+                                  r->path);
         return false;
     }
     return true;
 }
 
-static bool put_row(const char *command, const char *path, quant_table *t,
-                    const tribus_quant_csv *csv, const tribus_quant_text *fields,
-                    const bool *numeric, uint32_t count)
+static bool make_room(const reading *r, quant_table *t, uint32_t lines)
+{
+    t->value = malloc((size_t)lines * t->cols * sizeof(*t->value));
+    t->label = malloc(((size_t)lines * t->label_cols + 1) * sizeof(*t->label));
+    t->names = malloc(t->cols * sizeof(*t->names));
+    t->label_names = malloc((t->label_cols + 1) * sizeof(*t->names));
+    if (t->value == NULL || t->label == NULL || t->names == NULL ||
+        t->label_names == NULL) {
+        (void)tribus_cli_complain(r->command, "%s: not enough memory", r->path);
+        return false;
+    }
+    for (uint32_t i = 0, n = 0, l = 0; i < r->count; i++) {
+        if (r->numeric[i])
+            t->names[n++] = r->names[i];
+        else
+            t->label_names[l++] = r->names[i];
+    }
+    return true;
+}
+
+static bool put_row(const reading *r, quant_table *t)
 {
     uint32_t number = 0, label = 0;
 
-    for (uint32_t i = 0; i < count; i++) {
-        if (!numeric[i]) {
-            t->label[(size_t)t->rows * t->label_cols + label++] = fields[i];
+    for (uint32_t i = 0; i < r->count; i++) {
+        const tribus_quant_text *f = &r->fields[i];
+
+        if (!r->numeric[i]) {
+            t->label[(size_t)t->rows * t->label_cols + label++] = *f;
             continue;
         }
-        if (tribus_quant_csv_number(
-                fields[i], &t->value[(size_t)t->rows * t->cols + number++]) != TRIBUS_OK) {
-            (void)tribus_cli_complain(
-                command, "%s:%u: '%.*s' under %.*s is not a number", path, csv->line,
-                (int)(fields[i].bytes < 40 ? fields[i].bytes : 40), fields[i].at,
-                (int)t->names[number - 1].bytes, t->names[number - 1].at);
+        if (tribus_quant_csv_number(*f, &t->value[(size_t)t->rows * t->cols + number++]) !=
+            TRIBUS_OK) {
+            (void)tribus_cli_complain(r->command,
+                                      "%s:%u: '%.*s' under %.*s is not a number", r->path,
+                                      r->csv.line, (int)(f->bytes < 40 ? f->bytes : 40),
+                                      f->at, (int)r->names[i].bytes, r->names[i].at);
             return false;
         }
     }
@@ -116,71 +143,72 @@ static bool put_row(const char *command, const char *path, quant_table *t,
     return true;
 }
 
+/* The header and the first row, which say what the columns are. */
+static bool read_head(reading *r, quant_table *t, uint32_t lines)
+{
+    tribus_quant_why why = {""};
+    uint32_t have = 0;
+    tribus_status st =
+        tribus_quant_csv_next(&r->csv, r->names, QUANT_COLUMNS_MAX, &r->count, &why);
+
+    if (st == TRIBUS_OK)
+        st = tribus_quant_csv_next(&r->csv, r->fields, QUANT_COLUMNS_MAX, &have, &why);
+    if (st != TRIBUS_OK || have != r->count) {
+        (void)tribus_cli_complain(r->command, "%s: %s", r->path,
+                                  st == TRIBUS_EMPTY ? "needs a header and a row of values"
+                                  : st == TRIBUS_OK ? "the first row is not as long as the "
+                                                      "header"
+                                                    : why.text);
+        return false;
+    }
+    if (r->names[0].bytes > 0 && r->names[0].at[0] == '#') {
+        r->names[0].at++;
+        r->names[0].bytes--;
+    }
+    return lay_out(r, t) && make_room(r, t, lines) && put_row(r, t);
+}
+
+static bool read_rows(reading *r, quant_table *t)
+{
+    tribus_quant_why why = {""};
+    uint32_t have;
+    tribus_status st;
+
+    while ((st = tribus_quant_csv_next(&r->csv, r->fields, QUANT_COLUMNS_MAX, &have,
+                                       &why)) == TRIBUS_OK) {
+        if (have != r->count) {
+            (void)tribus_cli_complain(r->command, "%s:%u: %u fields, the header has %u",
+                                      r->path, r->csv.line, have, r->count);
+            return false;
+        }
+        if (!put_row(r, t))
+            return false;
+    }
+    if (st != TRIBUS_EMPTY)
+        (void)tribus_cli_complain(r->command, "%s: %s", r->path, why.text);
+    return st == TRIBUS_EMPTY;
+}
+
 bool quant_table_read(const char *command, const char *path, quant_table *t)
 {
-    tribus_quant_text *names = calloc(2 * QUANT_COLUMNS_MAX, sizeof(*names));
-    tribus_quant_text *fields = names + QUANT_COLUMNS_MAX;
-    bool *numeric = calloc(QUANT_COLUMNS_MAX, sizeof(*numeric)), good = false;
-    tribus_quant_csv csv;
-    tribus_quant_why why = {""};
-    uint32_t count = 0, have = 0, lines;
-    tribus_status st = TRIBUS_NO_MEMORY;
+    reading r = {.command = command, .path = path};
     size_t bytes = 0;
+    bool good = false;
 
     memset(t, 0, sizeof(*t));
-    t->text = names == NULL || numeric == NULL ? NULL : read_all(command, path, &bytes);
-    if (t->text == NULL)
-        goto done;
-    lines = count_lines(t->text, bytes);
-    tribus_quant_csv_init(&csv, t->text, bytes);
-    st = tribus_quant_csv_next(&csv, names, QUANT_COLUMNS_MAX, &count, &why);
-    if (st == TRIBUS_OK)
-        st = tribus_quant_csv_next(&csv, fields, QUANT_COLUMNS_MAX, &have, &why);
-    if (st != TRIBUS_OK || have != count) {
-        (void)tribus_cli_complain(command, "%s: %s", path,
-                                  st == TRIBUS_EMPTY ? "needs a header and a row of values"
-                                  : st == TRIBUS_OK
-                                      ? "the first row is not as long as the header"
-                                      : why.text);
-        goto done;
+    r.names = calloc(2 * QUANT_COLUMNS_MAX, sizeof(*r.names));
+    r.numeric = calloc(QUANT_COLUMNS_MAX, sizeof(*r.numeric));
+    if (r.names == NULL || r.numeric == NULL)
+        (void)tribus_cli_complain(command, "not enough memory");
+    else
+        t->text = read_all(command, path, &bytes);
+    if (t->text != NULL) {
+        r.fields = r.names + QUANT_COLUMNS_MAX;
+        tribus_quant_csv_init(&r.csv, t->text, bytes);
+        good = read_head(&r, t, count_lines(t->text, bytes)) && read_rows(&r, t);
     }
-    if (names[0].bytes > 0 && names[0].at[0] == '#') {
-        names[0].at++;
-        names[0].bytes--;
-    }
-    if (!lay_out(command, path, t, names, fields, count, numeric))
-        goto done;
-    t->value = malloc((size_t)lines * t->cols * sizeof(*t->value));
-    t->label = malloc(((size_t)lines * t->label_cols + 1) * sizeof(*t->label));
-    t->names = malloc(t->cols * sizeof(*t->names));
-    t->label_names = malloc((t->label_cols + 1) * sizeof(*t->names));
-    if (t->value == NULL || t->label == NULL || t->names == NULL ||
-        t->label_names == NULL) {
-        (void)tribus_cli_complain(command, "%s: not enough memory", path);
-        goto done;
-    }
-    for (uint32_t i = 0, n = 0, l = 0; i < count; i++) {
-        if (numeric[i])
-            t->names[n++] = names[i];
-        else
-            t->label_names[l++] = names[i];
-    }
-    do {
-        if (have != count) {
-            (void)tribus_cli_complain(command, "%s:%u: %u fields, the header has %u", path,
-                                      csv.line, have, count);
-            goto done;
-        }
-        if (!put_row(command, path, t, &csv, fields, numeric, count))
-            goto done;
-        st = tribus_quant_csv_next(&csv, fields, QUANT_COLUMNS_MAX, &have, &why);
-    } while (st == TRIBUS_OK);
-    good = st == TRIBUS_EMPTY;
-    if (!good)
-        (void)tribus_cli_complain(command, "%s: %s", path, why.text);
-done:
-    free(names);
-    free(numeric);
+    free(r.names);
+    free(r.numeric);
     if (!good)
         quant_table_free(t);
     return good;

@@ -153,21 +153,29 @@ tribus_status tribus_quant_mean_variance(const tribus_quant_portfolio *p, double
     return st;
 }
 
-/* x(t) of the frontier; *slope = x'Cx - t (m'x - rate), which is >= 0 left of the best t. */
-static tribus_status frontier(const tribus_quant_portfolio *p, const qp_plan *plan,
-                              double t, double rate, double *weights,
-                              tribus_quant_portfolio_result *out, double *slope,
-                              tribus_quant_why *why)
+/* What one point of the frontier needs and gives. */
+typedef struct frontier {
+    const tribus_quant_portfolio *p;
+    qp_plan plan;
+    double rate, *weights;
+    double slope; /* x'Cx - t (m'x - rate), which is >= 0 left of the best t */
+    uint32_t iterations;
+    tribus_quant_portfolio_result *out;
+    tribus_quant_why *why;
+} frontier;
+
+static tribus_status point_at(frontier *f, double t)
 {
     tribus_status st;
 
-    for (uint32_t i = 0; i < p->assets; i++)
-        plan->q[i] = -t * p->mean[i];
-    st = run(plan, weights, &out->qp, why);
+    for (uint32_t i = 0; i < f->p->assets; i++)
+        f->plan.q[i] = -t * f->p->mean[i];
+    st = run(&f->plan, f->weights, &f->out->qp, f->why);
     if (st != TRIBUS_OK)
         return st;
-    describe(p, weights, rate, out);
-    *slope = out->volatility * out->volatility - t * (out->mean - rate);
+    f->iterations += f->out->qp.iterations;
+    describe(f->p, f->weights, f->rate, f->out);
+    f->slope = f->out->volatility * f->out->volatility - t * (f->out->mean - f->rate);
     return TRIBUS_OK;
 }
 
@@ -176,11 +184,10 @@ tribus_status tribus_quant_max_sharpe(const tribus_quant_portfolio *p, double ra
                                       tribus_quant_portfolio_result *out,
                                       tribus_quant_why *why)
 {
-    qp_plan plan;
-    double low = 0.0, high, at_low, at_high, now, t;
-    uint32_t total = 0;
+    frontier f = {.p = p, .rate = rate, .weights = weights, .out = out, .why = why};
+    double low = 0.0, high, at_low, at_high, t;
     int last = 0;
-    tribus_status st = make_plan(p, work, &plan, why);
+    tribus_status st = make_plan(p, work, &f.plan, why);
 
     if (st != TRIBUS_OK)
         return st;
@@ -189,16 +196,16 @@ tribus_status tribus_quant_max_sharpe(const tribus_quant_portfolio *p, double ra
                              "maximum Sharpe needs expected returns and a finite rate");
         return TRIBUS_BAD_ARG;
     }
-    st = frontier(p, &plan, 0.0, rate, weights, out, &at_low, why);
+    st = point_at(&f, 0.0);
     if (st != TRIBUS_OK)
         return st;
-    total = out->qp.iterations;
+    at_low = f.slope;
     high = out->mean > rate ? at_low / (out->mean - rate) : out->volatility;
     for (int doubling = 0;; doubling++) {
-        st = frontier(p, &plan, high, rate, weights, out, &at_high, why);
+        st = point_at(&f, high);
         if (st != TRIBUS_OK)
             return st;
-        total += out->qp.iterations;
+        at_high = f.slope;
         if (at_high <= 0.0)
             break;
         if (doubling == 60) {
@@ -216,24 +223,23 @@ tribus_status tribus_quant_max_sharpe(const tribus_quant_portfolio *p, double ra
         t = (low * at_high - high * at_low) / (at_high - at_low);
         if (!(t > low && t < high))
             t = at_high == 0.0 ? high : 0.5 * (low + high);
-        st = frontier(p, &plan, t, rate, weights, out, &now, why);
+        st = point_at(&f, t);
         if (st != TRIBUS_OK)
             return st;
-        total += out->qp.iterations;
-        if (fabs(now) <= 1e-13 * out->volatility * out->volatility ||
+        if (fabs(f.slope) <= 1e-13 * out->volatility * out->volatility ||
             high - low <= 1e-15 * high)
             break;
-        if (now > 0.0) {
+        if (f.slope > 0.0) {
             low = t;
-            at_low = now;
+            at_low = f.slope;
             at_high *= last > 0 ? 0.5 : 1.0;
         } else {
             high = t;
-            at_high = now;
+            at_high = f.slope;
             at_low *= last < 0 ? 0.5 : 1.0;
         }
-        last = now > 0.0 ? 1 : -1;
+        last = f.slope > 0.0 ? 1 : -1;
     }
-    out->qp.iterations = total;
+    out->qp.iterations = f.iterations;
     return TRIBUS_OK;
 }
