@@ -36,11 +36,11 @@ void tribus_cuda_stream_close(tribus_cuda_stream *s)
 {
     if (s->context == NULL)
         return;
+    if (s->stream != NULL) /* first: what is queued on it refers to the events */
+        (void)s->context->cu->stream_destroy(s->stream);
     for (uint32_t i = 0; i < TRIBUS_CUDA_QUEUE_MARKS; i++)
         if (s->marks[i] != NULL)
             (void)s->context->cu->event_destroy(s->marks[i]);
-    if (s->stream != NULL)
-        (void)s->context->cu->stream_destroy(s->stream);
     memset(s, 0, sizeof(*s));
 }
 
