@@ -10,6 +10,7 @@
  */
 #include "../src/device/mc_cuda.cu"
 #undef FULL
+#undef WARP
 #include "../src/neural/neural_cuda_lstm.cu"
 
 #include <algorithm>
@@ -105,12 +106,12 @@ static double draw(void) /* uniform in (-1, 1) */
 extern "C" __global__ void __launch_bounds__(THREADS)
     floor_philox(tribus_mc_run run, const uint4 *table, uint32_t *out)
 {
-    extern __shared__ uint4 rows[];
+    extern __shared__ uint4 near_table[];
     const uint32_t chunks = run.paths / 64;
     uint32_t all = 0;
 
     for (uint32_t i = threadIdx.x; i < 2 * run.blocks; i += THREADS)
-        rows[i] = table[i];
+        near_table[i] = table[i];
     __syncthreads();
     for (uint32_t c = (threadIdx.x / 32) * gridDim.x + blockIdx.x; c < chunks;
          c += gridDim.x * 8) {
@@ -119,7 +120,7 @@ extern "C" __global__ void __launch_bounds__(THREADS)
         for (int p = 0; p < 2; p++)
             s[p] = path_begin(c * 64 + threadIdx.x % 32 + 32 * p, run.keys);
         for (uint32_t b = 0; b < run.blocks; b++) {
-            const uint4 t = rows[2 * b + 1];
+            const uint4 t = near_table[2 * b + 1];
 #pragma unroll
             for (int p = 0; p < 2; p++) {
                 uint32_t v0 = t.x ^ s[p].p1, v1 = t.y, v2 = t.z ^ s[p].h0, v3 = s[p].l0;
@@ -241,20 +242,17 @@ static uint32_t tail_of(const mc_case &m)
 }
 
 static uint32_t sm_count = 132;
-static uint32_t mc_blocks_per_sm = 4;
+static uint32_t mc_blocks_per_sm = 3;
 
 static void mc_launch(const mc_case &m, cudaStream_t s)
 {
-    const bool many = m.paths >= TRIBUS_MC_MANY;
-    const uint32_t chunks = (m.paths + (many ? 127 : 63)) / (many ? 128 : 64);
-    const uint32_t grid = std::min(sm_count * mc_blocks_per_sm, chunks);
-    const uint32_t pass = std::min(sm_count * 8, (m.paths + 4 * THREADS - 1) / (4 * THREADS));
+    const uint32_t grid = std::min(sm_count * mc_blocks_per_sm, (m.paths + 63) / 64);
+    const uint32_t pass = std::min(sm_count * 2, (m.paths + 4 * THREADS - 1) / (4 * THREADS));
 
     tribus_mc_prepare<<<(m.assets + 31) / 32, dim3(32, 32), 0, s>>>(
         m.d_forecast, m.d_factor, m.d_weights, m.assets, m.run.keys, m.d_table, m.d_head);
-    (many ? tribus_mc_simulate_many : tribus_mc_simulate)<<<grid, THREADS, 32 * m.run.blocks,
-                                                           s>>>(m.run, m.d_table, m.d_head,
-                                                                m.d_pnl);
+    tribus_mc_simulate<<<grid, THREADS, 32 * m.run.blocks, s>>>(m.run, m.d_table, m.d_head,
+                                                               m.d_pnl);
     tribus_mc_select<<<pass, THREADS, 0, s>>>(m.paths, tail_of(m), m.d_head, m.d_pnl);
     tribus_mc_finish<<<pass, THREADS, 0, s>>>(m.paths, tail_of(m), m.d_head, m.d_pnl,
                                               m.d_risk);
@@ -363,22 +361,16 @@ static void mc_bench(uint32_t paths, cudaStream_t s)
     const double floor = std::max(philox, special);
     fprintf(stderr, "  floor of %u paths: Philox alone %.1f us, special functions alone %.1f us\n",
             paths, philox / 1e3, special / 1e3);
-    for (uint32_t b = 2; b <= 5; b++) {
+    for (uint32_t b = 2; b <= 6; b++) {
         mc_blocks_per_sm = b;
-        fprintf(stderr, "  simulate with %u blocks a multiprocessor: %.1f us of 2 paths, ", b,
+        fprintf(stderr, "  simulate with %u blocks a multiprocessor: %.1f us\n", b,
                 median(timed(s, 20, [&] {
                     tribus_mc_simulate<<<std::min(sm_count * b, (paths + 63) / 64), THREADS,
                                          32 * m.run.blocks, s>>>(m.run, m.d_table, m.d_head,
                                                                 m.d_pnl);
                 })) / 1e3);
-        fprintf(stderr, "%.1f us of 4\n",
-                median(timed(s, 20, [&] {
-                    tribus_mc_simulate_many<<<std::min(sm_count * b, (paths + 127) / 128),
-                                              THREADS, 32 * m.run.blocks, s>>>(
-                        m.run, m.d_table, m.d_head, m.d_pnl);
-                })) / 1e3);
     }
-    mc_blocks_per_sm = 4;
+    mc_blocks_per_sm = 3;
     CK(cudaStreamBeginCapture(s, cudaStreamCaptureModeThreadLocal));
     mc_launch(m, s);
     CK(cudaStreamEndCapture(s, &graph));
@@ -398,7 +390,7 @@ static void mc_bench(uint32_t paths, cudaStream_t s)
     snprintf(name, sizeof(name), "mc_var_es 439 assets t(5) %u paths, to the CPU", paths);
     report(name, wall, floor);
     /* Each stage alone, so that the gap to the floor can be placed. */
-    const uint32_t pass = std::min(sm_count * 8, (paths + 1023) / 1024);
+    const uint32_t pass = std::min(sm_count * 2, (paths + 1023) / 1024);
     fprintf(stderr, "  prepare %.1f us, select %.1f us\n",
             median(timed(s, 20, [&] {
                 tribus_mc_prepare<<<(m.assets + 31) / 32, dim3(32, 32), 0, s>>>(
@@ -439,6 +431,17 @@ struct lstm {
 static uint32_t round_up(uint32_t x, uint32_t to)
 {
     return (x + to - 1) / to * to;
+}
+
+/* Where number i of a row of k (padded) is packed: see neural_cuda_lstm.cu. */
+static uint32_t packed_at(uint32_t i, uint32_t k, bool half)
+{
+    if (!half)
+        return i;
+    const uint32_t base = i / 256 * 256, n = std::min(k - base, 256u), in = i - base;
+    const uint32_t part = in / (n / 2), lane = in % (n / 2) / 4;
+
+    return base + lane * 8 + part * 4 + in % 4;
 }
 
 static void put(std::vector<unsigned char> &to, size_t at, float value, bool half)
@@ -505,6 +508,7 @@ static void lstm_make(lstm &m, const lstm_case &c)
             m.shared_bytes += rows * m.run.k_units * size;
             m.run.recurrent_shared |= 1u << l;
         }
+    /* Equal sizes, taken in order: the bits are the first layers', as the kernel counts on. */
     std::vector<unsigned char> packed(m.run.block_bytes * c.blocks, 0);
     for (uint32_t b = 0; b < c.blocks; b++) {
         at = (uint64_t)b * m.run.block_bytes / size;
@@ -518,7 +522,8 @@ static void lstm_make(lstm &m, const lstm_case &c)
                 const uint32_t unit = b * m.run.units_each + r / 4;
 
                 for (uint32_t i = 0; i < k && unit < c.units; i++)
-                    put(packed, at + i, from[((size_t)unit * 4 + r % 4) * k + i], c.half);
+                    put(packed, at + packed_at(i, stride, c.half),
+                        from[((size_t)unit * 4 + r % 4) * k + i], c.half);
             }
         }
     }
@@ -772,29 +777,23 @@ int main(int argc, char **argv)
     if (all || strcmp(what, "lstm") == 0) {
         const double floor_ns = timing ? echo_floor() : 1.0;
         const lstm_case cases[] = {
-            {"LSTM_A f32 8 blocks each", 100, 100, 2, 8, true, false, TRIBUS_LSTM_INPUT_EACH,
-             (const void *)tribus_lstm_cluster8_f32},
             {"LSTM_A f32 8 blocks pass", 100, 100, 2, 8, true, false, TRIBUS_LSTM_INPUT_PASS,
              (const void *)tribus_lstm_cluster8_f32},
             {"LSTM_A f32 8 blocks words", 100, 100, 2, 8, true, false, TRIBUS_LSTM_INPUT_WORDS,
              (const void *)tribus_lstm_cluster8_f32},
-            {"LSTM_A f32 16 blocks each", 100, 100, 2, 16, true, false, TRIBUS_LSTM_INPUT_EACH,
-             (const void *)tribus_lstm_cluster16_f32},
-            {"LSTM_A f32 16 blocks pass", 100, 100, 2, 16, true, false, TRIBUS_LSTM_INPUT_PASS,
-             (const void *)tribus_lstm_cluster16_f32},
             {"LSTM_A f32 16 blocks words", 100, 100, 2, 16, true, false, TRIBUS_LSTM_INPUT_WORDS,
              (const void *)tribus_lstm_cluster16_f32},
-            {"LSTM_B f32 16 blocks each", 250, 200, 3, 16, true, false, TRIBUS_LSTM_INPUT_EACH,
-             (const void *)tribus_lstm_cluster16_f32},
-            {"LSTM_B f16 16 blocks each", 250, 200, 3, 16, true, true, TRIBUS_LSTM_INPUT_EACH,
-             (const void *)tribus_lstm_cluster16_f16},
             {"LSTM_B f32 16 blocks pass", 250, 200, 3, 16, true, false, TRIBUS_LSTM_INPUT_PASS,
              (const void *)tribus_lstm_cluster16_f32},
             {"LSTM_B f16 16 blocks pass", 250, 200, 3, 16, true, true, TRIBUS_LSTM_INPUT_PASS,
              (const void *)tribus_lstm_cluster16_f16},
+            {"LSTM_B f32 16 blocks words", 250, 200, 3, 16, true, false, TRIBUS_LSTM_INPUT_WORDS,
+             (const void *)tribus_lstm_cluster16_f32},
+            {"LSTM_B f16 16 blocks words", 250, 200, 3, 16, true, true, TRIBUS_LSTM_INPUT_WORDS,
+             (const void *)tribus_lstm_cluster16_f16},
             {"LSTM_C f16 125 blocks pass", 500, 1000, 4, 125, false, true, TRIBUS_LSTM_INPUT_PASS,
              (const void *)tribus_lstm_grid_f16},
-            {"LSTM_C f16 125 blocks each", 500, 1000, 4, 125, false, true, TRIBUS_LSTM_INPUT_EACH,
+            {"LSTM_C f16 125 blocks words", 500, 1000, 4, 125, false, true, TRIBUS_LSTM_INPUT_WORDS,
              (const void *)tribus_lstm_grid_f16},
         };
 

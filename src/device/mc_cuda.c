@@ -87,20 +87,17 @@ static tribus_status simulate(tribus_cuda_context *c, tribus_mc_run *run, addres
 {
     const uint32_t processors = c->multiprocessors > 0 ? (uint32_t)c->multiprocessors : 1u;
     const uint32_t shared = run->blocks <= SHARED_MOST / 32 ? 32 * run->blocks : 0;
-    const bool many = shared != 0 && run->paths >= TRIBUS_MC_MANY;
-    const uint32_t chunk = many ? 128 : 64;
-    const uint32_t chunks = (run->paths + chunk - 1) / chunk;
+    const uint32_t chunks = (run->paths + 63) / 64;
     void *params[] = {run, &at->table, &at->head, &at->pnl};
 
     return launch(c,
-                  shared == 0 ? "tribus_mc_simulate_large"
-                              : (many ? "tribus_mc_simulate_many" : "tribus_mc_simulate"),
-                  least(processors * 4, chunks), shared, params);
+                  shared == 0 ? "tribus_mc_simulate_large" : "tribus_mc_simulate",
+                  least(processors * 3, chunks), shared, params);
 }
 
 tribus_status tribus_mc_cuda_run(tribus_cuda_context *context, const tribus_mc_request *q)
 {
-    const uint32_t passes = least((uint32_t)context->multiprocessors * 8u,
+    const uint32_t passes = least((uint32_t)context->multiprocessors * 2u,
                                   (q->paths + 4 * THREADS - 1) / (4 * THREADS));
     tribus_mc_request r = *q;
     tribus_mc_run run;

@@ -178,8 +178,9 @@ static __device__ __forceinline__ float pair_sum(uint32_t x, uint32_t v, float c
     return fmaf(fast_sqrt(c * fast_log2(u)), fast_cos(t), sum);
 }
 
-static __device__ __forceinline__ float quad_sum(const path_state &s, uint4 y, uint4 t,
-                                                 const tribus_mc_keys &k, float sum)
+/* The random bits of four assets. */
+static __device__ __forceinline__ uint4 quad_bits(const path_state &s, uint4 t,
+                                                  const tribus_mc_keys &k)
 {
     uint32_t v0 = t.x ^ s.p1, v1 = t.y, v2 = t.z ^ s.h0, v3 = s.l0;
 
@@ -193,8 +194,13 @@ static __device__ __forceinline__ float quad_sum(const path_state &s, uint4 y, u
         v2 = (uint32_t)(a >> 32) ^ v3 ^ k.round[2 * round + 1];
         v3 = (uint32_t)a;
     }
-    sum = pair_sum(v0, v1, __uint_as_float(y.x), __uint_as_float(y.y), sum);
-    return pair_sum(v2, v3, __uint_as_float(y.z), __uint_as_float(y.w), sum);
+    return make_uint4(v0, v1, v2, v3);
+}
+
+static __device__ __forceinline__ float quad_sum(uint4 v, uint4 y, float sum)
+{
+    sum = pair_sum(v.x, v.y, __uint_as_float(y.x), __uint_as_float(y.y), sum);
+    return pair_sum(v.z, v.w, __uint_as_float(y.z), __uint_as_float(y.w), sum);
 }
 
 /* The whole block adds its histogram and sums to the head. */
@@ -231,12 +237,13 @@ static __device__ __forceinline__ void simulate(const tribus_mc_run &run, const 
             s[p] = path_begin(run.first_path + first + (uint32_t)p * WARP, run.keys);
             total[p] = 0.0f;
         }
+#pragma unroll 1
         for (uint32_t b = 0; b < run.blocks; b++) {
             const uint4 y = rows[2 * b], t = rows[2 * b + 1];
 
 #pragma unroll
             for (int p = 0; p < PER_THREAD; p++)
-                total[p] = quad_sum(s[p], y, t, run.keys, total[p]);
+                total[p] = quad_sum(quad_bits(s[p], t, run.keys), y, total[p]);
         }
 #pragma unroll
         for (int p = 0; p < PER_THREAD; p++) {
@@ -279,18 +286,10 @@ static __device__ __forceinline__ void simulate_near(const tribus_mc_run &run,
     simulate<PER_THREAD>(run, rows, head, pnl, bins);
 }
 
-/* Few paths: finer chunks, so that every multiprocessor has its share. */
 extern "C" __global__ void __launch_bounds__(THREADS)
     tribus_mc_simulate(tribus_mc_run run, const uint4 *table, tribus_mc_head *head, float *pnl)
 {
     simulate_near<2>(run, table, head, pnl);
-}
-
-extern "C" __global__ void __launch_bounds__(THREADS)
-    tribus_mc_simulate_many(tribus_mc_run run, const uint4 *table, tribus_mc_head *head,
-                            float *pnl)
-{
-    simulate_near<4>(run, table, head, pnl);
 }
 
 /* More assets than shared memory holds. */

@@ -19,7 +19,6 @@ typedef struct tribus_mc_run {
     uint32_t reserved;
 } tribus_mc_run;
 
-#define TRIBUS_MC_MANY 400000u /* paths from which coarser chunks are better */
 #define TRIBUS_MC_BINS 5120u   /* 2048 + 2048 + 1024 */
 
 /* In device memory. */

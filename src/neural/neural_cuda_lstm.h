@@ -33,7 +33,7 @@ typedef struct tribus_lstm_run {
     uint32_t reserved;
     uint32_t k[TRIBUS_LSTM_MAX_LAYERS]; /* row length of the input weights, padded */
     uint32_t k_units;                   /* row length of the recurrent weights, padded */
-    /* Bit l: the recurrent weights of layer l are in shared memory. */
+    /* Bit l: the recurrent weights of layer l are in shared memory; the first layers'. */
     uint32_t recurrent_shared;
     /* Rows of block b begin at b * block_bytes: for each layer the input rows, then for each
      * layer the recurrent rows; a row is one unit's gate, in the order input, forget, cell,
