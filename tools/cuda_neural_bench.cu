@@ -777,8 +777,6 @@ int main(int argc, char **argv)
     if (all || strcmp(what, "lstm") == 0) {
         const double floor_ns = timing ? echo_floor() : 1.0;
         const lstm_case cases[] = {
-            {"LSTM_A f32 8 blocks pass", 100, 100, 2, 8, true, false, TRIBUS_LSTM_INPUT_PASS,
-             (const void *)tribus_lstm_cluster8_f32},
             {"LSTM_A f32 8 blocks words", 100, 100, 2, 8, true, false, TRIBUS_LSTM_INPUT_WORDS,
              (const void *)tribus_lstm_cluster8_f32},
             {"LSTM_A f32 16 blocks words", 100, 100, 2, 16, true, false, TRIBUS_LSTM_INPUT_WORDS,

@@ -241,6 +241,26 @@ static __device__ __forceinline__ bool receive(const words<CLUSTER> &w, uint32_t
 {
     uint64_t deadline = 0; /* the clock is read only when it is late anyway */
 
+    if (count <= blockDim.x) { /* one word a thread: the shortest turn */
+        if (threadIdx.x >= count)
+            return true;
+        const uint64_t at = w.at(layer, threadIdx.x);
+        uint64_t v = w.load(at);
+
+        for (uint32_t turns = 1; (uint32_t)(v >> 32) != w.step; turns++) {
+            if ((uint32_t)(v >> 32) == TRIBUS_LSTM_STOP)
+                return false;
+            if ((turns & 4095u) == 0) {
+                if (deadline == 0)
+                    deadline = time_ns() + wait_ns;
+                if (time_ns() > deadline)
+                    return false;
+            }
+            v = w.load(at);
+        }
+        x[threadIdx.x] = __uint_as_float((uint32_t)v);
+        return true;
+    }
     for (uint32_t first = threadIdx.x; first < count; first += 4u * blockDim.x) {
         uint64_t v[4]; /* four on their way at once */
         bool all = false;

@@ -6,6 +6,8 @@
  *        card_model --probe      is there a card?
  *        card_model --risk MODEL ASSETS PATHS RUNS
  *                              times forecast -> mc_var_es -> CPU on one card
+ *        card_model --time MODEL RUNS
+ *                              times one run over random inputs, host memory to host memory
  *
  * Inputs and outputs are raw floats in host memory registered with the card. Every output is
  * poisoned before each run; each model runs twice and must give the same bits. Ends with 77
@@ -269,6 +271,59 @@ static void time_risk(const char *path, int64_t assets, double paths, uint32_t r
     free(took);
 }
 
+static void print_times(const char *name, int64_t *took, uint32_t runs)
+{
+    qsort(took, runs, sizeof(*took), compare);
+    printf("{\"bench\":\"cuda\",\"case\":\"%s\",\"p50_ns\":%lld,\"p99_ns\":%lld,"
+           "\"runs\":%u}\n",
+           name, (long long)took[runs / 2], (long long)took[runs - 1 - runs / 100], runs);
+}
+
+/* Every open dimension is 1. */
+static void time_model(const char *path, uint32_t runs)
+{
+    tribus_model_cfg cfg;
+    tribus_model *model;
+    tribus_tensor t[2][8];
+    uint32_t count[2];
+    int64_t *took = calloc(runs, sizeof(*took));
+    uint64_t seed = check_seed();
+
+    CHECK(took != NULL && runs > 0);
+    memset(&cfg, 0, sizeof(cfg));
+    cfg.device = card;
+    good(tribus_model_open(path, &cfg, &model), "model");
+    for (int side = 0; side < 2; side++) {
+        const tribus_model_port *ports = side == 0 ? tribus_model_inputs(model, &count[0])
+                                                   : tribus_model_outputs(model, &count[1]);
+
+        CHECK(count[side] <= 8);
+        for (uint32_t i = 0; i < count[side]; i++) {
+            int64_t shape[TRIBUS_TENSOR_MAX_DIMS];
+
+            for (int32_t d = 0; d < ports[i].ndim; d++)
+                shape[d] = ports[i].shape[d] < 0 ? 1 : ports[i].shape[d];
+            t[side][i] = tensor_of("f32", ports[i].ndim, shape);
+        }
+    }
+    for (uint32_t r = 0; r < runs; r++) {
+        float *x = t[0][0].data;
+        int64_t start;
+
+        for (size_t i = 0; i < bytes_of(&t[0][0]) / 4; i++) {
+            seed = seed * 6364136223846793005u + 1442695040888963407u;
+            x[i] = (float)((double)(int64_t)seed / 9.3e18);
+        }
+        start = tribus_now_ns();
+        run_once(model, t[0], count[0], t[1], count[1]);
+        took[r] = tribus_now_ns() - start;
+    }
+    CHECK(isfinite(*(float *)t[1][0].data));
+    print_times(path, took, runs);
+    tribus_model_close(model);
+    free(took);
+}
+
 int main(int argc, char **argv)
 {
     char path[512], line[4096];
@@ -279,6 +334,9 @@ int main(int argc, char **argv)
         SKIP("needs models: tools/cuda_neural_test.sh");
     if (strcmp(argv[1], "--probe") == 0) {
         printf("there is a card\n");
+    } else if (strcmp(argv[1], "--time") == 0) {
+        CHECK(argc == 4);
+        time_model(argv[2], (uint32_t)atoi(argv[3]));
     } else if (strcmp(argv[1], "--risk") == 0) {
         CHECK(argc == 6);
         time_risk(argv[2], atoll(argv[3]), atof(argv[4]), (uint32_t)atoi(argv[5]));
