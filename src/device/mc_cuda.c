@@ -90,8 +90,7 @@ static tribus_status simulate(tribus_cuda_context *c, tribus_mc_run *run, addres
     const uint32_t chunks = (run->paths + 63) / 64;
     void *params[] = {run, &at->table, &at->head, &at->pnl};
 
-    return launch(c,
-                  shared == 0 ? "tribus_mc_simulate_large" : "tribus_mc_simulate",
+    return launch(c, shared == 0 ? "tribus_mc_simulate_large" : "tribus_mc_simulate",
                   least(processors * 3, chunks), shared, params);
 }
 

@@ -19,7 +19,7 @@ typedef struct tribus_mc_run {
     uint32_t reserved;
 } tribus_mc_run;
 
-#define TRIBUS_MC_BINS 5120u   /* 2048 + 2048 + 1024 */
+#define TRIBUS_MC_BINS 5120u /* 2048 + 2048 + 1024 */
 
 /* In device memory. */
 typedef struct tribus_mc_head {
