@@ -125,6 +125,25 @@ TRIBUS_MUST_CHECK tribus_status tribus_bus_receive_wait(tribus_subscription *sub
  * NULL when there were none. */
 const tribus_wire_extra *tribus_bus_extra(const tribus_subscription *sub);
 
+/* ======================== request and reply ========================
+ * Any type can be a request and any a reply: the header's correlation joins them. */
+
+/* Publish a request and wait for its reply on sub, a subscription to the reply's type that
+ * was made before; other messages that sub receives meanwhile are dropped. *out: the reply,
+ * borrowed until the next call on sub. request: copied, its correlation is filled in.
+ * Returns TRIBUS_OK, TRIBUS_TIMEOUT, what tribus_bus_publish() returns, or TRIBUS_SYSTEM. */
+TRIBUS_MUST_CHECK tribus_status tribus_bus_request_wait(tribus_bus *bus,
+                                                        tribus_subscription *sub,
+                                                        const tribus_msg_header *request,
+                                                        int64_t timeout_ns,
+                                                        const tribus_msg_header **out);
+
+/* Publish a reply to a request that was received. Returns as tribus_bus_publish(), and
+ * TRIBUS_BAD_ARG when the request asks for no reply (its correlation is 0). */
+TRIBUS_MUST_CHECK tribus_status tribus_bus_reply(tribus_bus *bus,
+                                                 const tribus_msg_header *request,
+                                                 const tribus_msg_header *reply);
+
 /* ======================== durable messages: at least once ========================
  * What is published with the flag DURABLE (types order_request, position_change,
  * margin_call, risk_limit_breach and system_failure have it of their own) goes to

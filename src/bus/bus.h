@@ -63,6 +63,7 @@ struct tribus_bus {
     char engine_instance[32];
     tribus_bus_lane lanes[TRIBUS_BUSES][TRIBUS_BUS_LANES];
     uint64_t sequence[TRIBUS_BUSES];
+    uint32_t requests; /* made, for their correlation */
     tribus_bus_stats stats[TRIBUS_BUSES];
     tribus_want *want;                  /* NULL until the first subscription */
     tribus_subscription *subscriptions; /* a list */

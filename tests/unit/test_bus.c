@@ -482,6 +482,58 @@ static void forward_keeps_what_it_does_not_know(void)
     close_end(&b);
 }
 
+static void *answer(void *context)
+{
+    end b = open_end("answerer", NULL);
+    const tribus_bus_filter f = {.types = 1ull << TRIBUS_MSG_PRICE_UPDATE};
+    tribus_subscription *sub = subscribe(&b, &f);
+    tribus_msg_engine_health health;
+    const tribus_msg_header *m;
+    int64_t price;
+
+    (void)context;
+    do { /* the first may come again, when its reply was late */
+        m = next(sub, NULL);
+        CHECK(m->correlation != 0);
+        price = price_in(m);
+        (void)health_of(&health, "noise");
+        CHECK(tribus_bus_publish(b.bus, &health.header) == TRIBUS_OK);
+        (void)health_of(&health, "answer");
+        health.uptime_ns = price * 2;
+        CHECK(tribus_bus_reply(b.bus, m, &health.header) == TRIBUS_OK);
+    } while (price != 3);
+    close_end(&b);
+    return NULL;
+}
+
+static void request_gets_the_reply_that_belongs_to_it(void)
+{
+    end a = open_end("a", NULL);
+    const tribus_bus_filter f = {.types = 1ull << TRIBUS_MSG_ENGINE_HEALTH};
+    tribus_subscription *sub = subscribe(&a, &f);
+    tribus_msg_price_update m;
+    const tribus_msg_header *reply = NULL;
+    pthread_t thread;
+
+    CHECK(tribus_bus_request_wait(a.bus, sub, price_of(&m, "ABC", 1), 1000000, &reply) ==
+          TRIBUS_TIMEOUT);
+    CHECK(tribus_bus_reply(a.bus, &m.header, &m.header) == TRIBUS_BAD_ARG);
+    CHECK(pthread_create(&thread, NULL, answer, NULL) == 0);
+    for (int64_t i = 1; i <= 3; i++) {
+        tribus_status st;
+
+        do /* until the answerer is there */
+            st = tribus_bus_request_wait(a.bus, sub, price_of(&m, "ABC", i),
+                                         i == 1 ? 50000000 : 20000000000, &reply);
+        while (i == 1 && st == TRIBUS_TIMEOUT);
+        CHECK(st == TRIBUS_OK);
+        CHECK_TEXT(reply->engine_type, "answer");
+        CHECK(((const tribus_msg_engine_health *)reply)->uptime_ns == i * 2);
+    }
+    CHECK(pthread_join(thread, NULL) == 0);
+    close_end(&a);
+}
+
 static void publish_when_the_agent_is_gone_goes_on(void)
 {
     end a = open_end("a", NULL), b = open_end("b", NULL);
@@ -513,6 +565,7 @@ int main(void)
     observe_sees_everything_and_may_publish_nothing();
     next_wait_when_many_publish_hands_out_each_one_in_order();
     forward_keeps_what_it_does_not_know();
+    request_gets_the_reply_that_belongs_to_it();
     publish_when_the_agent_is_gone_goes_on();
     stop_agent();
     return 0;
