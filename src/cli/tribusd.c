@@ -20,7 +20,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
-#include <sys/signalfd.h>
+#include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -216,18 +216,34 @@ static tribus_log_level level_named(const char *name)
     return TRIBUS_LOG_INFO;
 }
 
-/* Signals become a descriptor that the agent watches; every thread has them blocked. */
+static int stop_event = -1; /* set before the handler is installed */
+
+static void on_stop(int number)
+{
+    const uint64_t one = 1;
+    const int kept = errno;
+
+    if (write(stop_event, &one, sizeof(one)) < 0)
+        (void)number; /* it fires already */
+    errno = kept;
+}
+
+/* A descriptor that fires on SIGINT and SIGTERM. A handler, not a blocked set: libraries start
+ * threads before main(), and one that blocks nothing would take the signal and end us. */
 static int signals(void)
 {
-    sigset_t set;
+    struct sigaction stop = {.sa_handler = on_stop, .sa_flags = SA_RESTART};
+    struct sigaction ignore = {.sa_handler = SIG_IGN};
 
-    (void)signal(SIGPIPE, SIG_IGN);
-    (void)sigemptyset(&set);
-    (void)sigaddset(&set, SIGINT);
-    (void)sigaddset(&set, SIGTERM);
-    (void)sigaddset(&set, SIGHUP);
-    (void)sigprocmask(SIG_BLOCK, &set, NULL);
-    return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+    stop_event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (stop_event < 0)
+        return -1;
+    (void)sigfillset(&stop.sa_mask);
+    (void)sigaction(SIGINT, &stop, NULL);
+    (void)sigaction(SIGTERM, &stop, NULL);
+    (void)sigaction(SIGHUP, &stop, NULL);
+    (void)sigaction(SIGPIPE, &ignore, NULL);
+    return stop_event;
 }
 
 /* Every object and client costs descriptors: take as many as we may have. */
@@ -358,7 +374,7 @@ int main(int argc, char **argv)
     tribus_cli_log_to_stderr("tribusd", level_named(d.platform.agent.log_level));
     stop_fd = signals();
     if (stop_fd < 0)
-        return tribus_cli_complain("tribusd", "signalfd failed");
+        return tribus_cli_complain("tribusd", "eventfd failed");
     raise_limits();
     fill(&d);
     if (d.platform.redis.secure && secure(&d) != TRIBUS_OK)
