@@ -139,9 +139,9 @@ static void complain_about(const tribus_start_cfg *cfg, const tribus_agent_child
 
 typedef enum start_state { START_WAITING, START_SETTLED, START_FAILED } start_state;
 
-/* Have the children come to rest? Complains, once, about each that failed. engines: how many
- * engines live. */
-static start_state look(const tribus_start_cfg *cfg, uint32_t *engines)
+/* Have the children come to rest? Complains about each that failed; quiet: only about those
+ * whose failure ends the start. engines: how many engines live. */
+static start_state look(const tribus_start_cfg *cfg, bool quiet, uint32_t *engines)
 {
     tribus_agent_child rows[CHILD_ROWS];
     uint32_t count = 0;
@@ -163,7 +163,7 @@ static start_state look(const tribus_start_cfg *cfg, uint32_t *engines)
         if (rows[i].state == TRIBUS_CHILD_UP && strcmp(rows[i].kind, "engine") == 0)
             (*engines)++;
     }
-    for (uint32_t i = 0; state == START_SETTLED && i < count; i++)
+    for (uint32_t i = 0; state == START_SETTLED && !quiet && i < count; i++)
         if (rows[i].state == TRIBUS_CHILD_FAILED)
             complain_about(cfg, &rows[i], "; going on without it");
     return state;
@@ -180,7 +180,7 @@ static int wait_for_children(const tribus_start_cfg *cfg, pid_t pid, const char 
         if (waitpid(pid, &code, WNOHANG) == pid)
             return tribus_cli_complain(cfg->command, "%s",
                                        last_words(log, words, sizeof(words)));
-        switch (look(cfg, engines)) {
+        switch (look(cfg, false, engines)) {
         case START_SETTLED:
             return TRIBUS_EXIT_DONE;
         case START_FAILED:
@@ -209,7 +209,7 @@ static int wait_for_engines(const tribus_start_cfg *cfg, const char *log, int64_
         uint32_t still = 0;
 
         st = tribus_audience_listen(&a, STEP_NS);
-        if (look(cfg, &still) == START_FAILED || tribus_cli_stopped())
+        if (look(cfg, true, &still) == START_FAILED || tribus_cli_stopped())
             code = TRIBUS_EXIT_FAILED;
         else if (tribus_deadline_left_ns(deadline) == 0)
             code = tribus_cli_complain(

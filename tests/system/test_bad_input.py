@@ -91,6 +91,7 @@ def without_redis_server_the_fabric_goes_on_with_a_warning():
         done = platform.run("up", settings=True)
         check(done.returncode == 0, f"up: {done.stderr}{platform.logs()}")
         check("no-such-redis-server" in done.stderr, done.stderr)
+        check(len(done.stderr.splitlines()) == 3, f"one line a server: {done.stderr}")
         tap = platform.run("tap", "--bus", "marketdata", "--count", "3", "--json")
         check(tap.returncode == 0 and len(tap.stdout.splitlines()) == 3, tap.stderr)
 
