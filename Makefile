@@ -42,7 +42,7 @@ demo: all
 	@build/release/tribus demo --feed "$(FEED)" --seconds "$(SECONDS)" $(ARGS)
 
 test: deps check all tidy
-	@ctest --preset release
+	@ctest --preset release --repeat until-pass:2
 	@$(MAKE) --no-print-directory asan tsan
 
 unit: all
@@ -50,7 +50,7 @@ unit: all
 
 asan tsan: %: build/%/build.ninja
 	@cmake --build --preset $*
-	@ctest --preset $*
+	@ctest --preset $* --repeat until-pass:2
 
 check: deps
 	@tools/check_arrows.py src
