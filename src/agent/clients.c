@@ -598,10 +598,12 @@ int64_t tribus_clients_tick(tribus_agent *agent, int64_t now_ns)
 
         if (c->closed)
             continue;
-        if (c->number == 0 && now_ns >= hello_by && !agent->stopping)
-            cut_off(agent, c, "it connected and did not say hello");
-        else if (c->number == 0 && hello_by < next)
-            next = hello_by;
+        if (c->number == 0 && !agent->stopping) {
+            if (now_ns >= hello_by)
+                cut_off(agent, c, "it connected and did not say hello");
+            else if (hello_by < next)
+                next = hello_by;
+        }
         if (!c->throttled)
             continue;
         refill(agent, c, now_ns);

@@ -2,17 +2,24 @@
 #include "base/http.h"
 #include "base/error.h"
 
+#include <arpa/inet.h>
 #include <civetweb.h>
 #include <errno.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+#define POKE_NS 5000000L /* between two pokes while the server stops */
 
 struct tribus_http {
     struct mg_context *server;
     tribus_http_fn answer;
     void *context;
+    struct sockaddr_in at; /* family 0: not an IPv4 address, nobody to poke */
 };
 
 static const char *reason(int status)
@@ -115,6 +122,12 @@ tribus_status tribus_http_start(const char *address, int port, tribus_http_fn an
         return tribus_error_set(TRIBUS_NO_MEMORY, "http server on %s", where);
     http->answer = answer;
     http->context = context;
+    if (inet_pton(AF_INET, address, &http->at.sin_addr) == 1) {
+        http->at.sin_family = AF_INET;
+        http->at.sin_port = htons((uint16_t)port);
+        if (http->at.sin_addr.s_addr == htonl(INADDR_ANY))
+            http->at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    }
     (void)mg_init_library(0);
     errno = 0;
     http->server = mg_start(&callbacks, http, options);
@@ -130,11 +143,43 @@ tribus_status tribus_http_start(const char *address, int port, tribus_http_fn an
     return TRIBUS_OK;
 }
 
+static void *stop_server(void *server)
+{
+    mg_stop(server);
+    return NULL;
+}
+
+/* civetweb looks at its stop flag only when a connection comes, or every two seconds. */
+static void poke(const tribus_http *http)
+{
+    const int s = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+    if (s < 0)
+        return;
+    (void)connect(s, (const struct sockaddr *)&http->at, sizeof(http->at));
+    (void)close(s);
+}
+
 void tribus_http_stop(tribus_http *http)
 {
+    pthread_t thread;
+
     if (http == NULL)
         return;
-    mg_stop(http->server);
+    if (http->at.sin_family == AF_INET &&
+        pthread_create(&thread, NULL, stop_server, http->server) == 0) {
+        struct timespec until;
+
+        do {
+            poke(http);
+            (void)clock_gettime(CLOCK_REALTIME, &until);
+            until.tv_nsec += POKE_NS;
+            until.tv_sec += until.tv_nsec / 1000000000L;
+            until.tv_nsec %= 1000000000L;
+        } while (pthread_timedjoin_np(thread, NULL, &until) == ETIMEDOUT);
+    } else {
+        mg_stop(http->server);
+    }
     (void)mg_exit_library();
     free(http);
 }
