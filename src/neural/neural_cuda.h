@@ -1,4 +1,4 @@
-/* neural_cuda.h -- a model on a card: what neural_cuda.c and neural_cuda_plan.c share.
+/* neural_cuda.h -- a model on a card: what neural_cuda.c and the planners share.
  *
  * A model is its graph, its constants on the card and the kernels. A binding is a plan: a list
  * of launches with every address in them, captured once as a CUDA graph.
@@ -87,52 +87,5 @@ void tribus_nn_plan_destroy(tribus_nn_plan *plan);
 
 /* Does this build know the operator of the node? */
 bool tribus_nn_plan_knows(const tribus_onnx_node *node);
-
-/* ---- for the files that plan operators (neural_cuda_plan.c, neural_cuda_layers.c) ---- */
-
-typedef struct tribus_nn_node {
-    tribus_nn_plan *plan;
-    const tribus_onnx_node *node;
-    uint32_t index;
-} tribus_nn_node;
-
-typedef tribus_status (*tribus_nn_planner)(const tribus_nn_node *n);
-
-/* A fault of this node: "node 3 Gemm "x": ...". */
-tribus_status tribus_nn_fault(const tribus_nn_node *n, tribus_status st, const char *fmt,
-                              ...) TRIBUS_PRINTF(3, 4);
-
-/* Input i as floats on the card, as whole numbers, or NULL when it is left out. On a fault
- * *st is set. */
-const tribus_nn_value *tribus_nn_input(const tribus_nn_node *n, uint32_t i,
-                                       tribus_status *st);
-const tribus_nn_value *tribus_nn_optional(const tribus_nn_node *n, uint32_t i,
-                                          tribus_status *st);
-const tribus_nn_value *tribus_nn_wholes(const tribus_nn_node *n, uint32_t i,
-                                        tribus_status *st);
-
-/* Give output i a shape and memory (a bound tensor's where it is an output of the model).
- * NULL, with *st TRIBUS_OK, when the node leaves it out. */
-tribus_nn_value *tribus_nn_output(const tribus_nn_node *n, uint32_t i, int32_t ndim,
-                                  const int64_t *shape, tribus_status *st);
-
-/* Memory for something between. */
-TRIBUS_MUST_CHECK tribus_status tribus_nn_take(tribus_nn_plan *plan, uint64_t floats,
-                                               tribus_cu_ptr *out);
-
-/* Append a launch; fill its arguments at once. NULL: no memory. */
-tribus_nn_step *tribus_nn_launch(tribus_nn_plan *plan, uint32_t kernel, uint64_t blocks);
-
-/* Append an element-wise launch over count elements. */
-tribus_nn_step *tribus_nn_spread(tribus_nn_plan *plan, uint32_t kernel, uint64_t count);
-
-static inline float *tribus_nn_floats(tribus_cu_ptr at)
-{
-    return (float *)(uintptr_t)at;
-}
-
-/* Recurrent layers and convolutions. */
-tribus_status tribus_nn_plan_recurrent(const tribus_nn_node *n);
-tribus_status tribus_nn_plan_conv(const tribus_nn_node *n);
 
 #endif

@@ -1,5 +1,5 @@
 /* neural_cuda_layers.c -- plans of recurrent layers and convolutions. */
-#include "neural/neural_cuda.h"
+#include "neural/neural_cuda_plan.h"
 
 #include <string.h>
 
