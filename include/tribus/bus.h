@@ -50,9 +50,11 @@ TRIBUS_MUST_CHECK tribus_status tribus_bus_open(tribus_session *session,
                                                 const tribus_bus_cfg *cfg,
                                                 tribus_bus **out);
 
-/* Close it with its subscriptions. Waits up to a second for subscribers that have not joined
- * yet, and up to a second for durable messages to be stored (tribus_bus_stored_wait() waits
- * longer); those who joined can read what was published to its end. */
+/* Close it with its subscriptions. Whoever subscribed before a message was published gets it:
+ * who joined the publisher's topic can read that to its end, and for those who have not yet,
+ * however busy they are, the agent keeps the topic for half a minute. Waits up to a second
+ * for durable messages to be stored (tribus_bus_stored_wait() waits longer; the agent goes on
+ * for half a minute). Call it before tribus_session_close(). */
 void tribus_bus_close(tribus_bus *bus);
 
 /* Publish a message: msg is the header of one of wire.h's structs, made by

@@ -99,6 +99,12 @@ TRIBUS_MUST_CHECK tribus_status tribus_session_open_object(tribus_session *sessi
 /* Unmap; with remove nonzero (creator only) also delete it from the registry. */
 void tribus_session_drop(tribus_session *session, const tribus_object *object, int remove);
 
+/* Unmap what we created and leave it to the agent, for those who know of it and have not
+ * opened it yet: it stays for half a minute, less where its memory or row is needed, without
+ * an owner and as "left/<number>/<its name>", so that the name can be used again. */
+void tribus_session_leave(tribus_session *session, const tribus_object *object);
+#define TRIBUS_SESSION_LEFT "left/"
+
 /* ---- holding a region: what the dead held comes back ---- */
 
 /* Become a holder of a region that somebody else created: *holder is our number for

@@ -120,6 +120,7 @@ static void serve(tribus_agent *agent)
         next_ns = earlier(tribus_clients_tick(agent, tribus_now_ns()),
                           tribus_recover_tick(agent, tribus_now_ns()));
         tribus_clients_sweep(agent);
+        next_ns = earlier(next_ns, tribus_left_tick(agent, tribus_now_ns()));
         if (agent->changed)
             tribus_agent_announce(agent);
     }

@@ -73,7 +73,8 @@ typedef enum tribus_agent_object_state {
 typedef struct tribus_agent_object {
     tribus_object row;
     tribus_agent_object_state state;
-    int fd; /* READY: the memory file */
+    int fd;                /* READY: the memory file */
+    int64_t left_until_ns; /* nonzero: its owner left it to us, so long */
 } tribus_agent_object;
 
 typedef struct tribus_endpoint {
@@ -104,6 +105,7 @@ struct tribus_agent {
     tribus_registry_shm *registry;
     tribus_registry_shm *rows; /* the same in a file, for who comes after us; or NULL */
     char rows_path[sizeof(((struct sockaddr_un *)0)->sun_path) + 8];
+    uint32_t left_count;      /* of left.c */
     int64_t orphans_until_ns; /* objects of nobody are awaited so long */
     tribus_creator *creator;
     tribus_doorbell_shm *bell;
@@ -185,7 +187,7 @@ TRIBUS_MUST_CHECK tribus_status tribus_table_reserve(tribus_agent *agent,
                                                      const tribus_client *client,
                                                      const tribus_agent_request *request,
                                                      tribus_agent_object **out);
-/* Takes fd. */
+/* Takes fd, and shows the row to everybody before the creator hears of it. */
 void tribus_table_finish(tribus_agent *agent, tribus_agent_object *o, int fd);
 /* The row is free again, its memory given back. */
 void tribus_table_abandon(tribus_agent *agent, tribus_agent_object *o);
@@ -199,7 +201,17 @@ TRIBUS_MUST_CHECK tribus_status tribus_table_find(tribus_agent *agent,
                                                   tribus_agent_object **out);
 TRIBUS_MUST_CHECK tribus_status tribus_table_remove(tribus_agent *agent,
                                                     const tribus_client *client,
-                                                    uint32_t number, uint64_t generation);
+                                                    uint32_t number, uint64_t generation,
+                                                    bool later);
+
+/* ---- left.c: topics whose writer is gone ---- */
+
+/* Take it over from its owner; what is no topic goes at once. */
+void tribus_left_keep(tribus_agent *agent, tribus_agent_object *o);
+/* Let the oldest go; false: there is none. */
+bool tribus_left_drop_one(tribus_agent *agent);
+/* Returns when to call again, INT64_MAX: when one is kept. */
+int64_t tribus_left_tick(tribus_agent *agent, int64_t now_ns);
 
 /* ---- creator.c: memory files that take long, on a thread of its own ---- */
 

@@ -144,8 +144,7 @@ static void look(store *s)
         uint32_t kind = 0;
         bool known_lane = false;
 
-        if (row.kind != TRIBUS_OBJECT_TOPIC || row.owner == 0 ||
-            !tribus_bus_topic_parse(row.name, &bus, &kind) || bus != s->side->bus ||
+        if (!tribus_bus_topic_parse(&row, &bus, &kind) || bus != s->side->bus ||
             kind != TRIBUS_BUS_DURABLE)
             continue;
         for (uint32_t i = 0; i < MOST_LANES; i++) {

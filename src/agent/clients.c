@@ -162,9 +162,6 @@ void tribus_clients_created(tribus_agent *agent, uint32_t participant, uint32_t 
         answer_fault(agent, c, &reply, st);
         return;
     }
-    /* Before its creator can fill it, so that nobody who follows the registry misses what
-     * is in it, and so that the creator can tell who has looked since. */
-    tribus_agent_announce(agent);
     answer_object(agent, c, &reply, o);
 }
 
@@ -203,7 +200,8 @@ static void on_remove(tribus_agent *agent, tribus_client *c,
                       const tribus_agent_request *request, tribus_agent_reply *reply)
 {
     const tribus_status st =
-        tribus_table_remove(agent, c, request->number, request->generation);
+        tribus_table_remove(agent, c, request->number, request->generation,
+                            (request->flags & TRIBUS_AGENT_FLAG_LATER) != 0);
 
     if (st != TRIBUS_OK)
         answer_fault(agent, c, reply, st);

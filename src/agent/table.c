@@ -239,6 +239,9 @@ void tribus_table_abandon(tribus_agent *agent, tribus_agent_object *o)
     memset(&o->row, 0, sizeof(o->row));
     o->state = TRIBUS_AGENT_OBJECT_FREE;
     o->fd = -1;
+    if (o->left_until_ns != 0)
+        agent->left_count--;
+    o->left_until_ns = 0;
 }
 
 void tribus_table_end(tribus_agent *agent, uint32_t number, bool on_purpose)
@@ -269,8 +272,10 @@ void tribus_table_end(tribus_agent *agent, uint32_t number, bool on_purpose)
             p->objects--;
             o->row.owner = 0;
             tribus_table_show_object(agent, &o->row);
+        } else if (on_purpose) {
+            tribus_table_abandon(agent, o); /* it had its time to leave or remove it */
         } else {
-            tribus_table_abandon(agent, o);
+            tribus_left_keep(agent, o);
         }
     }
     tribus_log(TRIBUS_LOG_INFO, "participant %u \"%s\" (process %ld) %s", number,
@@ -303,13 +308,18 @@ tribus_status tribus_table_find(tribus_agent *agent, const char name[TRIBUS_NAME
     return tribus_error_set(TRIBUS_NOT_FOUND, "no object of this name");
 }
 
+static uint64_t memory_left(const tribus_agent *agent)
+{
+    const uint64_t limit = agent->cfg.memory_limit_bytes;
+
+    return limit > agent->status.memory_bytes ? limit - agent->status.memory_bytes : 0;
+}
+
 static tribus_status check_create(tribus_agent *agent, const tribus_client *client,
                                   const tribus_agent_request *request, uint32_t *number)
 {
-    const uint64_t limit = agent->cfg.memory_limit_bytes;
-    const uint64_t left =
-        limit > agent->status.memory_bytes ? limit - agent->status.memory_bytes : 0;
     tribus_agent_object *there;
+    uint64_t left;
 
     if (client->number == 0)
         return tribus_error_set(TRIBUS_REFUSED, "say hello first");
@@ -328,23 +338,29 @@ static tribus_status check_create(tribus_agent *agent, const tribus_client *clie
                                 "kind %u, %llu bytes: a good name, a known kind and a "
                                 "size are needed",
                                 request->kind, (unsigned long long)request->bytes);
+    left = memory_left(agent);
+    while (request->bytes > left && tribus_left_drop_one(agent))
+        left = memory_left(agent);
     if (request->bytes > left)
         return tribus_error_set(
             TRIBUS_NO_MEMORY,
             "%llu MiB needed, %llu MiB left of the agent's limit of %llu MiB; "
             "raise agent: memory_limit in the platform file, or lower the sizes",
             (unsigned long long)((request->bytes + 1048575u) >> 20),
-            (unsigned long long)(left >> 20), (unsigned long long)(limit >> 20));
+            (unsigned long long)(left >> 20),
+            (unsigned long long)(agent->cfg.memory_limit_bytes >> 20));
     if (agent->participants[client->number].objects >= agent->cfg.objects_per_participant)
         return tribus_error_set(TRIBUS_FULL,
                                 "this participant has %u objects already, "
                                 "the most that are allowed",
                                 agent->participants[client->number].objects);
-    for (uint32_t i = 1; i < TRIBUS_REGISTRY_OBJECTS; i++)
-        if (agent->objects[i].state == TRIBUS_AGENT_OBJECT_FREE) {
-            *number = i;
-            return TRIBUS_OK;
-        }
+    do
+        for (uint32_t i = 1; i < TRIBUS_REGISTRY_OBJECTS; i++)
+            if (agent->objects[i].state == TRIBUS_AGENT_OBJECT_FREE) {
+                *number = i;
+                return TRIBUS_OK;
+            }
+    while (tribus_left_drop_one(agent));
     return tribus_error_set(TRIBUS_FULL, "all %u objects are in use",
                             TRIBUS_REGISTRY_OBJECTS - 1u);
 }
@@ -383,10 +399,13 @@ void tribus_table_finish(tribus_agent *agent, tribus_agent_object *o, int fd)
     o->state = TRIBUS_AGENT_OBJECT_READY;
     agent->status.objects++;
     tribus_table_show_object(agent, &o->row);
+    /* Before its creator can fill it, so that nobody who follows the registry misses what
+     * is in it, and so that the creator can tell who has looked since. */
+    tribus_agent_announce(agent);
 }
 
 tribus_status tribus_table_remove(tribus_agent *agent, const tribus_client *client,
-                                  uint32_t number, uint64_t generation)
+                                  uint32_t number, uint64_t generation, bool later)
 {
     tribus_agent_object *o;
 
@@ -402,6 +421,9 @@ tribus_status tribus_table_remove(tribus_agent *agent, const tribus_client *clie
     if (o->row.owner != client->number && o->row.owner != 0)
         return tribus_error_set(TRIBUS_REFUSED, "object %u belongs to participant %u",
                                 number, o->row.owner);
-    tribus_table_abandon(agent, o);
+    if (later && o->left_until_ns == 0)
+        tribus_left_keep(agent, o);
+    else
+        tribus_table_abandon(agent, o);
     return TRIBUS_OK;
 }

@@ -13,7 +13,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#define LINGER_NS     1000000000LL
+#define LINGER_NS     50000000LL /* at close, for those who have not joined yet */
 #define DURABLE_CELLS 1024u
 #define STORE_NS      1000000000LL /* at close, for what is durable and not stored yet */
 
@@ -30,8 +30,25 @@ void tribus_bus_short_name(uint32_t bus, char *buf, size_t n)
         *end = '\0';
 }
 
-bool tribus_bus_topic_parse(const char *name, uint32_t *bus, uint32_t *lane)
+bool tribus_bus_topic_is_left(const tribus_object *row)
 {
+    return row->owner == 0 &&
+           strncmp(row->name, TRIBUS_SESSION_LEFT, strlen(TRIBUS_SESSION_LEFT)) == 0;
+}
+
+bool tribus_bus_topic_parse(const tribus_object *row, uint32_t *bus, uint32_t *lane)
+{
+    const char *name = row->name;
+
+    if (row->kind != TRIBUS_OBJECT_TOPIC)
+        return false;
+    if (tribus_bus_topic_is_left(row)) {
+        name = strchr(name + strlen(TRIBUS_SESSION_LEFT), '/');
+        if (name++ == NULL)
+            return false;
+    } else if (row->owner == 0) {
+        return false;
+    }
     for (uint32_t l = 0; l < TRIBUS_BUS_LANES; l++) {
         const size_t n = strlen(lane_names[l]);
         const char *rest = name + n + 1;
@@ -137,73 +154,97 @@ tribus_status tribus_bus_open(tribus_session *session, const tribus_bus_cfg *cfg
     return TRIBUS_OK;
 }
 
-/* claimed_only: of lanes that the agent has begun to store. */
+/* claimed_only: nothing to wait for where the agent has not begun to store. */
+static bool is_stored(const tribus_bus_lane *l, bool claimed_only)
+{
+    /* Relaxed as in is_full(). */
+    return l->topic == NULL || l->store == NULL ||
+           (claimed_only && tribus_load_rlx(&l->store->claimed) == 0) ||
+           tribus_load_rlx(&l->store->stored) >= tribus_topic_published(l->topic);
+}
+
 static bool all_stored(const tribus_bus *bus, bool claimed_only)
 {
     for (uint32_t b = 0; b < TRIBUS_BUSES; b++) {
-        const tribus_bus_lane *l = &bus->lanes[b][TRIBUS_BUS_DURABLE];
-
-        /* Relaxed as in is_full(). */
-        if (l->topic != NULL &&
-            (!claimed_only || tribus_load_rlx(&l->store->claimed) != 0) &&
-            tribus_load_rlx(&l->store->stored) < tribus_topic_published(l->topic))
+        if (!is_stored(&bus->lanes[b][TRIBUS_BUS_DURABLE], claimed_only))
             return false;
     }
     return true;
 }
 
-/* A publisher that ends right after its first message would take its topic away before
- * those who want it have joined. Wait for them, briefly: they may be busy, or stuck. */
-static void linger(tribus_bus *bus)
+/* Has everybody who wants what is in this lane joined it? */
+static bool is_joined(const tribus_bus *bus, uint32_t b, uint32_t lane,
+                      tribus_want_reader *wants)
 {
-    const int64_t deadline = tribus_deadline_ns(LINGER_NS);
+    const tribus_bus_lane *l = &bus->lanes[b][lane];
+
+    return l->topic == NULL || (wants != NULL && tribus_want_reader_all_looked(
+                                                     wants, types_of_bus(b), l->revision));
+}
+
+static bool all_joined(const tribus_bus *bus, tribus_want_reader *wants)
+{
+    for (uint32_t b = 0; b < TRIBUS_BUSES; b++) {
+        for (uint32_t lane = 0; lane < TRIBUS_BUS_LANES; lane++) {
+            if (!is_joined(bus, b, lane, wants))
+                return false;
+        }
+    }
+    return true;
+}
+
+/* What somebody has yet to read or to store is left to the agent; the rest goes. Those who
+ * joined a topic can read it to its end either way. Most have looked within a millisecond:
+ * so long it is cheaper to wait than to leave. */
+static void close_lanes(tribus_bus *bus)
+{
     const struct timespec step = {.tv_nsec = 500000};
+    const int64_t stored_by = tribus_deadline_ns(STORE_NS);
+    const int64_t joined_by = tribus_deadline_ns(LINGER_NS);
     tribus_want_reader *wants = NULL;
-    bool all = false;
 
     if (tribus_want_reader_open(bus->session, &wants) != TRIBUS_OK)
-        return;
-    while (!all && tribus_deadline_left_ns(deadline) > 0) {
-        all = true;
-        for (uint32_t b = 0; b < TRIBUS_BUSES; b++) {
-            for (uint32_t lane = 0; lane < TRIBUS_BUS_LANES; lane++) {
-                if (bus->lanes[b][lane].topic != NULL)
-                    all = all && tribus_want_reader_all_looked(
-                                     wants, types_of_bus(b), bus->lanes[b][lane].revision);
-            }
+        tribus_error_clear(); /* then everything is left */
+    while ((!all_joined(bus, wants) && tribus_deadline_left_ns(joined_by) > 0) ||
+           (!all_stored(bus, true) && tribus_deadline_left_ns(stored_by) > 0))
+        (void)nanosleep(&step, NULL);
+    for (uint32_t b = 0; b < TRIBUS_BUSES; b++) {
+        for (uint32_t lane = 0; lane < TRIBUS_BUS_LANES; lane++) {
+            tribus_bus_lane *l = &bus->lanes[b][lane];
+            bool done;
+
+            if (l->topic == NULL)
+                continue;
+            done = is_joined(bus, b, lane, wants) && is_stored(l, true);
+            tribus_topic_close(l->topic);
+            if (done)
+                tribus_session_drop(bus->session, &l->object, 1);
+            else
+                tribus_session_leave(bus->session, &l->object);
         }
-        if (!all)
-            (void)nanosleep(&step, NULL);
     }
     tribus_want_reader_close(wants);
 }
 
-void tribus_bus_close(tribus_bus *bus)
+static bool has_lane(const tribus_bus *bus)
 {
-    const struct timespec step = {.tv_nsec = 500000};
-    int64_t stored_by;
-    bool published = false;
-
-    if (bus == NULL)
-        return;
-    for (uint32_t b = 0; b < TRIBUS_BUSES; b++)
-        published =
-            published || bus->lanes[b][0].topic != NULL || bus->lanes[b][1].topic != NULL;
-    while (bus->subscriptions != NULL)
-        tribus_bus_unsubscribe(bus->subscriptions);
-    if (published)
-        linger(bus);
-    stored_by = tribus_deadline_ns(STORE_NS);
-    while (!all_stored(bus, true) && tribus_deadline_left_ns(stored_by) > 0)
-        (void)nanosleep(&step, NULL);
     for (uint32_t b = 0; b < TRIBUS_BUSES; b++) {
         for (uint32_t lane = 0; lane < TRIBUS_BUS_LANES; lane++) {
-            if (bus->lanes[b][lane].topic == NULL)
-                continue;
-            tribus_topic_close(bus->lanes[b][lane].topic);
-            tribus_session_drop(bus->session, &bus->lanes[b][lane].object, 1);
+            if (bus->lanes[b][lane].topic != NULL)
+                return true;
         }
     }
+    return false;
+}
+
+void tribus_bus_close(tribus_bus *bus)
+{
+    if (bus == NULL)
+        return;
+    while (bus->subscriptions != NULL)
+        tribus_bus_unsubscribe(bus->subscriptions);
+    if (has_lane(bus))
+        close_lanes(bus);
     tribus_want_destroy(bus->want);
     free(bus);
 }

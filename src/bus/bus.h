@@ -5,6 +5,8 @@
  *   urgent/<bus>/<participant>   a topic: the same for priorities that overtake
  *   durable/<bus>/<participant>  the same for what must not be lost: 64 bytes that say how
  *                                far the agent has stored it in a Redis stream, and a topic
+ *   left/<n>/<one of those>      what a publisher left behind for those who had not joined
+ *                                it when it ended, see tribus_session_leave()
  *   want/<number>                what it subscribes to, see want.h
  *   wire/<bus>                   where the bus's server is, see server.h
  * with <bus> one of marketdata, engine_logic, neural_gpu.
@@ -72,8 +74,11 @@ struct tribus_bus {
 /* "marketdata", "engine_logic", "neural_gpu"; n at least 24. */
 void tribus_bus_short_name(uint32_t bus, char *buf, size_t n);
 
-/* Bus and lane of a topic's name; false when it is no topic of a bus. */
-bool tribus_bus_topic_parse(const char *name, uint32_t *bus, uint32_t *lane);
+/* Bus and lane of a topic; false when it is no topic of a bus, or nobody's. */
+bool tribus_bus_topic_parse(const tribus_object *row, uint32_t *bus, uint32_t *lane);
+
+/* Has its publisher ended? */
+bool tribus_bus_topic_is_left(const tribus_object *row);
 
 /* Publish what came from elsewhere: origin, sequence, stamp and flags stay as they are.
  * extra may be NULL; when it does not fit, it is left out and *cut is set (NULL allowed).

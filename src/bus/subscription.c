@@ -3,7 +3,8 @@
  * A subscription holds one reader for each topic that it follows. It looks at the registry
  * only when its revision changed. A topic that was there when the subscription was made is
  * joined at its end, one that came later from its beginning, so that a new publisher's
- * first message is never missed. A topic that left the registry is read to its end first.
+ * first message is never missed. A topic whose publisher ended is read to its end first, and
+ * joined for that when we did not know it yet (see src/agent/left.c).
  */
 #include "bus/bus.h"
 
@@ -29,9 +30,10 @@ typedef struct source {
     tribus_object object;
     uint32_t bus;
     uint32_t lane;
-    int64_t deadline_ns; /* not joined: give up then; 0: given up */
+    int64_t deadline_ns; /* not joined: give up then; 0: given up, or read to its end */
     bool mapped;         /* the session holds a mapping for us */
     bool seen;           /* in the registry at the last look */
+    bool left;           /* its publisher ended; what is there is all there is */
     bool from_start;
 } source;
 
@@ -160,10 +162,10 @@ static bool same(const tribus_object *a, const tribus_object *b)
     return a->number == b->number && a->generation == b->generation;
 }
 
-static void leave(tribus_subscription *s, uint32_t i)
+/* Read it no more; the row stays. */
+static void release(tribus_subscription *s, source *gone)
 {
     tribus_bus *bus = s->bus;
-    source *gone = &s->sources[i];
     bool shared = false;
 
     if (gone->topic != NULL) {
@@ -182,6 +184,16 @@ static void leave(tribus_subscription *s, uint32_t i)
         if (!shared)
             tribus_session_drop(bus->session, &gone->object, 0);
     }
+    gone->topic = NULL;
+    gone->mapped = false;
+    gone->deadline_ns = 0;
+}
+
+static void leave(tribus_subscription *s, uint32_t i)
+{
+    source *gone = &s->sources[i];
+
+    release(s, gone);
     if (gone->lane != 0)
         s->urgent--;
     memmove(gone, gone + 1, (size_t)(s->count - i - 1) * sizeof(*gone));
@@ -264,9 +276,12 @@ static void try_join(tribus_subscription *s, source *src)
 
     if (st == TRIBUS_OK)
         return;
-    if (st == TRIBUS_EMPTY && tribus_deadline_left_ns(src->deadline_ns) > 0) {
+    if ((st == TRIBUS_EMPTY || st == TRIBUS_NOT_FOUND || st == TRIBUS_PEER_LOST) &&
+        tribus_deadline_left_ns(src->deadline_ns) > 0) {
+        /* Not laid out yet, so nothing was published; or its row changed since we read it,
+         * which the next look finds out. */
         s->unfinished = true;
-        src->from_start = true; /* nothing was published there yet */
+        src->from_start = src->from_start || st == TRIBUS_EMPTY;
         return;
     }
     src->deadline_ns = 0;
@@ -337,6 +352,8 @@ static void look(tribus_subscription *s)
     tribus_object row;
     uint32_t cursor = 0;
 
+    if (s->bus->want == NULL && announce(s->bus) != TRIBUS_OK)
+        tribus_error_clear(); /* the agent was away or slow; it is tried again */
     /* Before the rows: what changes while we read them makes us look again. */
     s->revision = tribus_session_revision(s->bus->session);
     s->unfinished = false;
@@ -347,9 +364,7 @@ static void look(tribus_subscription *s)
         uint32_t lane = 0;
         source *src;
 
-        if (row.kind != TRIBUS_OBJECT_TOPIC || row.owner == 0 ||
-            !tribus_bus_topic_parse(row.name, &bus, &lane) ||
-            (s->buses & (1u << bus)) == 0 ||
+        if (!tribus_bus_topic_parse(&row, &bus, &lane) || (s->buses & (1u << bus)) == 0 ||
             (s->without_own && row.owner == tribus_session_participant(s->bus->session)))
             continue;
         src = find(s, &row);
@@ -360,11 +375,15 @@ static void look(tribus_subscription *s)
             continue;
         }
         src->seen = true;
+        src->object = row; /* it has another name when its publisher ended */
+        src->left = tribus_bus_topic_is_left(&row);
+        if (src->left && s->first_look)
+            src->deadline_ns = 0; /* that was before us */
         if (src->topic == NULL && src->deadline_ns != 0)
             try_join(s, src);
     }
     for (uint32_t i = s->count; i-- > 0;) {
-        if (!s->sources[i].seen)
+        if (!s->sources[i].seen || (s->sources[i].left && s->sources[i].topic != NULL))
             s->ended = true;
     }
     tell_looked(s->bus);
@@ -495,6 +514,8 @@ static void leave_ended(tribus_subscription *s)
     for (uint32_t i = s->count; i-- > 0;) {
         if (!s->sources[i].seen)
             leave(s, i);
+        else if (s->sources[i].left && s->sources[i].topic != NULL)
+            release(s, &s->sources[i]); /* and not joined again while it is listed */
     }
 }
 

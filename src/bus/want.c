@@ -42,6 +42,7 @@ struct tribus_want_reader {
     tribus_session *session;
     uint64_t revision;
     bool looked;
+    bool missed; /* one of them could not be opened: nothing is known of it */
     uint32_t count;
     entry entries[MOST];
 };
@@ -59,6 +60,10 @@ tribus_status tribus_want_create(tribus_session *session, uint64_t types, uint64
     (void)snprintf(name, sizeof(name), "want/%u", tribus_session_participant(session));
     st = tribus_session_create_object(session, name, TRIBUS_OBJECT_COUNTERS,
                                       sizeof(want_shm), 0, &want->object, &mem);
+    if (st == TRIBUS_EXISTS) /* made for us when we had stopped waiting for the answer */
+        st = tribus_session_open_object(session, name, 1, &want->object, &mem);
+    if (st == TRIBUS_OK && want->object.bytes < sizeof(want_shm))
+        st = tribus_error_set(TRIBUS_CORRUPT, "%s is too small", name);
     if (st != TRIBUS_OK) {
         tribus_error_add("announce what is subscribed to");
         free(want);
@@ -129,6 +134,7 @@ static void look(tribus_want_reader *r)
 
     r->revision = tribus_session_revision(r->session);
     r->looked = true;
+    r->missed = false;
     for (uint32_t i = 0; i < r->count; i++)
         r->entries[i].seen = false;
     while (tribus_session_next_object(r->session, &cursor, &row) == TRIBUS_OK) {
@@ -139,11 +145,20 @@ static void look(tribus_want_reader *r)
             strncmp(row.name, "want/", 5) != 0 || row.bytes < sizeof(want_shm))
             continue;
         e = find(r, &row);
+        if (e == NULL && r->count == MOST)
+            r->missed = true;
         if (e == NULL && r->count < MOST) {
+            tribus_status st;
+
             e = &r->entries[r->count];
-            if (tribus_session_open_object(r->session, row.name, 0, &e->object, &mem) !=
-                TRIBUS_OK)
-                continue; /* it left between the two calls */
+            st = tribus_session_open_object(r->session, row.name, 0, &e->object, &mem);
+            if (st != TRIBUS_OK) {
+                if (st != TRIBUS_NOT_FOUND) { /* else it left between the two calls */
+                    r->missed = true;
+                    r->looked = false; /* again at the next call */
+                }
+                continue;
+            }
             e->shm = mem;
             r->count++;
         }
@@ -185,5 +200,5 @@ bool tribus_want_reader_all_looked(tribus_want_reader *r, uint64_t types, uint64
             tribus_load_rlx(&shm->looked) < revision)
             return false;
     }
-    return true;
+    return !r->missed;
 }

@@ -24,7 +24,7 @@ typedef enum tribus_agent_request_type {
     TRIBUS_AGENT_BYE = 2,     /* leaving on purpose; no reply */
     TRIBUS_AGENT_CREATE = 3,  /* name, kind, bytes, flag stays; -> object, fd */
     TRIBUS_AGENT_OPEN = 4,    /* name, flag writable; -> object, fd */
-    TRIBUS_AGENT_REMOVE = 5,  /* number, generation */
+    TRIBUS_AGENT_REMOVE = 5,  /* number, generation; flag later: keep it for a while */
     TRIBUS_AGENT_OFFER = 6,   /* an object and its fd, to an agent that was started again */
     TRIBUS_AGENT_STATUS = 7,  /* -> tribus_agent_status; needs no HELLO */
     TRIBUS_AGENT_CHILD = 8,   /* number; -> tribus_agent_child; needs no HELLO */
@@ -38,6 +38,7 @@ typedef enum tribus_agent_request_type {
 
 #define TRIBUS_AGENT_FLAG_STAYS    1u
 #define TRIBUS_AGENT_FLAG_WRITABLE 2u
+#define TRIBUS_AGENT_FLAG_LATER    4u
 
 typedef struct tribus_agent_head {
     uint32_t magic;

@@ -584,23 +584,34 @@ tribus_status tribus_session_open_object(tribus_session *s, const char *name, in
     return st;
 }
 
+static void give_up(tribus_session *s, const tribus_object *object, uint32_t flags)
+{
+    tribus_agent_request request = tribus_agent_call_request(TRIBUS_AGENT_REMOVE);
+    tribus_agent_reply reply;
+
+    request.number = object->number;
+    request.generation = object->generation;
+    request.flags = flags;
+    if (ask(s, &request, &reply, NULL, s->timeout_ns) != TRIBUS_OK)
+        tribus_error_clear(); /* gone already, or the agent is: both are what we want */
+}
+
 void tribus_session_drop(tribus_session *s, const tribus_object *object, int remove)
 {
     mapped *m = find(s, object->number, object->generation);
 
-    if (remove != 0) {
-        tribus_agent_request request = tribus_agent_call_request(TRIBUS_AGENT_REMOVE);
-        tribus_agent_reply reply;
-
-        request.number = object->number;
-        request.generation = object->generation;
-        if (ask(s, &request, &reply, NULL, s->timeout_ns) != TRIBUS_OK)
-            tribus_error_clear(); /* gone already, or the agent is: both are what we want */
-    }
+    if (remove != 0)
+        give_up(s, object, 0);
     if (m == NULL)
         return;
     unmap(m);
     *m = s->objects[--s->object_count];
+}
+
+void tribus_session_leave(tribus_session *s, const tribus_object *object)
+{
+    give_up(s, object, TRIBUS_AGENT_FLAG_LATER);
+    tribus_session_drop(s, object, 0);
 }
 
 /* ---- holding ---- */

@@ -16,7 +16,7 @@ BUILD = pathlib.Path(os.environ.get("TRIBUS_BUILD", "build/release"))
 TRIBUS = str(BUILD / "tribus")
 TRIBUSD = str(BUILD / "tribusd")
 BUSES = ("marketdata", "engine_logic", "neural_gpu")
-PATIENCE = 30
+PATIENCE = 120  # no pass ever takes so long
 
 
 def skip(why):

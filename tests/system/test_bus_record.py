@@ -44,7 +44,7 @@ def what_was_published_is_recorded(p, path):
 
 
 def a_replay_is_heard_and_orders_are_held_back(p, path):
-    tap = p.popen(TRIBUS, "tap", "--json", "--ask", "--count", str(COUNT), "--seconds", "60")
+    tap = p.popen(TRIBUS, "tap", "--json", "--ask", "--count", str(COUNT), "--seconds", "110")
     wait_for("the tap", lambda: p.listeners("marketdata", "price_update"))
     out = p.run("replay", path, "--speed", "5")
     assert f"{COUNT} published, 0 invalid" in out and "1 durable" in out, out
