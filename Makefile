@@ -9,7 +9,8 @@
 #   make install      programs, headers, models, manual under PREFIX (/usr/local)
 #   make bench        every benchmark, as a table
 #   make bench-peers  the fabric against nng, ZeroMQ, iceoryx and Redis (installs them)
-#   make soak         10,000 kills and 100,000 rounds with a hostile peer (minutes)
+#   make soak         10,000 kills, 100,000 rounds with a hostile peer, 5,000 random graphs,
+#                     a million runs (minutes)
 #   make check-arm64  the fabric's tests on arm64, under qemu-user
 #   make check-models spin models of doorbell, recovery and shared slots
 #   make test-cuda    what needs an NVIDIA card (ARGS=sanitize: under compute-sanitizer too)
@@ -92,6 +93,8 @@ check-models: deps
 soak: all
 	@TRIBUS_KILLS=10000 build/release/tests/test_kill
 	@TRIBUS_ROUNDS=100000 build/release/tests/test_hostile
+	@TRIBUS_GRAPHS=5000 build/release/tests/test_pipeline_random
+	@TRIBUS_RUNS=1000000 build/release/tests/test_pipeline
 
 clean:
 	@rm -rf build/release build/debug build/asan build/tsan build/fuzz build/*.log

@@ -23,7 +23,7 @@
     } while (0)
 
 #define FIXTURE_MOST        16u
-#define FIXTURE_PATIENCE_NS INT64_C(20000000000)
+#define FIXTURE_PATIENCE_NS INT64_C(120000000000)
 
 static _Atomic(uint32_t) fixture_lives[FIXTURE_MOST];
 

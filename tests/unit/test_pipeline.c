@@ -379,7 +379,7 @@ static void memory_is_flat_over_many_runs(void)
     const char *given = getenv("TRIBUS_RUNS");
     const tribus_pipeline_cfg cfg = {
         .text = line, .runs = 64, .successor_ns = FIXTURE_PATIENCE_NS};
-    feeder f = {.want = given != NULL ? strtoull(given, NULL, 10) : 50000};
+    feeder f = {.want = given != NULL ? strtoull(given, NULL, 10) : 20000};
     fixture_plan plan = fixture_register(&cfg);
     fixture_host neural, gpu;
     size_t before = 0;
