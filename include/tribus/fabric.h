@@ -386,7 +386,7 @@ void *tribus_topic_claim(tribus_topic *topic);
 void tribus_topic_commit(tribus_topic *topic, uint32_t bytes);
 
 /* Writer: fill up to `want` payloads, then show the first n with one press. *got: 1..want,
- * at most 64. Payload i is at tribus_topic_batch_at(topic, i), sizes[i] bytes of it. */
+ * at most 64 and at most the cells. Payload i is at tribus_topic_batch_at(topic, i), sizes[i] bytes of it. */
 void tribus_topic_claim_batch(tribus_topic *topic, uint32_t want, uint32_t *got);
 void *tribus_topic_batch_at(tribus_topic *topic, uint32_t i);
 void tribus_topic_commit_batch(tribus_topic *topic, uint32_t n, const uint32_t *sizes);
@@ -401,8 +401,9 @@ TRIBUS_MUST_CHECK tribus_status tribus_topic_read_batch(tribus_topic *topic, voi
 
 /* Reader: copy the next message. buf: at least payload_bytes. *bytes: its size.
  * *lost: messages overwritten before this reader got to them, since the last call (exact).
- * Returns TRIBUS_OK (also when *lost > 0: the message is the oldest that survived),
- * TRIBUS_EMPTY or TRIBUS_CORRUPT. */
+ * Returns TRIBUS_OK (also when *lost > 0: the message is the oldest that survived, or a later
+ * one where that is overwritten as fast as it is copied), TRIBUS_EMPTY (also when 256 copies
+ * in a row were overwritten: the loss is told with the next message) or TRIBUS_CORRUPT. */
 TRIBUS_MUST_CHECK tribus_status tribus_topic_read(tribus_topic *topic, void *buf,
                                                   uint32_t *bytes, uint64_t *lost);
 

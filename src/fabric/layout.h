@@ -26,6 +26,18 @@ typedef struct tribus_shm_head {
 
 _Static_assert(sizeof(tribus_shm_head) == 8, "layout");
 
+/* How far past the oldest message a reader goes that was overtaken `tries` times in a row:
+ * an eighth of the cells each time, until it is at the newest. */
+static inline uint64_t tribus_catch_up_slack(uint64_t cells, uint32_t tries,
+                                             uint64_t oldest, uint64_t end)
+{
+    const uint64_t want = (uint64_t)tries * cells / 8u;
+
+    if (end - oldest > cells || end == oldest) /* the end is behind the cells */
+        return 0;
+    return want < end - oldest ? want : end - oldest - 1u;
+}
+
 /* One word on a line of its own. Bit 0: someone may sleep. Bits 1..31: presses, modulo
  * 2^31. */
 struct tribus_doorbell_shm {

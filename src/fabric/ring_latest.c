@@ -61,7 +61,8 @@ void tribus_ring_latest_commit(tribus_ring *r)
             tribus_counter_bump(r->counters, TRIBUS_COUNT_OVERWRITTEN, 1);
     }
     TRIBUS_STEP("latest commit: before the mark");
-    tribus_store_rlx(cell, WRITING | (p + 1u)); /* shown by R2 */
+    /* R1 pairs with A1 here, too: who is lapped sees the tail of what came before. */
+    tribus_store_rel(cell, WRITING | (p + 1u));
     TRIBUS_STEP("latest commit: after the mark");
     for (uint32_t i = 0; i < words; i++)
         /* R2 pairs with A2 in copy_out. */
@@ -94,9 +95,9 @@ static tribus_status catch_up(tribus_ring *r, uint64_t sequence, uint32_t tries)
 {
     const uint64_t p = r->position, cells = tribus_ring_cell_count(r);
     const uint64_t ahead = (sequence & ~WRITING) - (p + 1u);
-    uint64_t tail, oldest, slack;
+    uint64_t tail, oldest;
 
-    if (tries > TRIES_MAX || ahead == 0 || ahead > WRITING / 2u || (ahead & r->mask) != 0)
+    if (ahead == 0 || ahead > WRITING / 2u || (ahead & r->mask) != 0)
         return tribus_ring_corrupt(r, "a cell is numbered", sequence);
     /* A3 pairs with R3 in tribus_ring_latest_commit. */
     tail = tribus_load_acq(&r->shm->tail_hint);
@@ -105,11 +106,8 @@ static tribus_status catch_up(tribus_ring *r, uint64_t sequence, uint32_t tries)
     oldest = p + ahead + 1u - cells;
     if (tail > oldest + cells)
         oldest = tail - cells;
-    slack = tries * (cells / 8u);
-    if (slack > 0 && oldest + slack < tail)
-        oldest += slack;
+    oldest += tribus_catch_up_slack(cells, tries, oldest, tail);
     r->lost += oldest - p;
-    tribus_counter_bump(r->counters, TRIBUS_COUNT_LAPS, tries == 0);
     tribus_counter_bump(r->counters, TRIBUS_COUNT_LOST, oldest - p);
     r->position = oldest;
     if (r->offered - p < oldest - p)
@@ -123,7 +121,9 @@ static tribus_status catch_up(tribus_ring *r, uint64_t sequence, uint32_t tries)
 
 tribus_status tribus_ring_latest_peek(tribus_ring *r, const void **out, int *redelivered)
 {
-    for (uint32_t tries = 0; r->granted == 0; tries++) {
+    uint32_t laps = 0;
+
+    for (uint32_t tries = 0; r->granted == 0 && tries < TRIES_MAX; tries++) {
         const uint64_t p = r->position;
         _Atomic(uint64_t) *cell = tribus_ring_sequence_of(tribus_ring_cell_at(r, p));
         /* A1 pairs with R1 in tribus_ring_latest_commit. */
@@ -145,7 +145,10 @@ tribus_status tribus_ring_latest_peek(tribus_ring *r, const void **out, int *red
         st = catch_up(r, sequence, tries);
         if (st != TRIBUS_OK)
             return st;
+        tribus_counter_bump(r->counters, TRIBUS_COUNT_LAPS, laps++ == 0);
     }
+    if (r->granted == 0)
+        return TRIBUS_EMPTY; /* what was stepped over stays counted in r->lost */
     if (redelivered != NULL)
         *redelivered = r->position < r->again;
     *out = r->copy;

@@ -44,8 +44,8 @@
 #define POSITION_SHIFT (SIZE_BITS + 1u)
 #define POSITION_MASK  (UINT64_MAX >> POSITION_SHIFT)
 #define POLL_STEP_NS   1000000
-/* A reader that is overtaken this often between two looks meets no writer but nonsense: after
- * a few tries it goes to the newest message, not the oldest. */
+/* A reader that is overtaken while it copies goes, within 8 tries, to the newest message.
+ * When even that is overwritten this often, the writer is too fast for it just now: EMPTY. */
 #define TRIES_MAX     256u
 #define BATCH_MAX     64u
 #define STAGING_BYTES 65536u
@@ -195,6 +195,19 @@ static tribus_status resume(tribus_topic *t)
     return TRIBUS_OK;
 }
 
+/* How many payloads are filled at once. Never more than cells: a batch that laps itself
+ * would let a reader get ahead of `published` and then be lapped. */
+static uint32_t batch_of(uint32_t cells, uint32_t cell_bytes)
+{
+    uint32_t n = STAGING_BYTES / cell_bytes;
+
+    if (n > BATCH_MAX)
+        n = BATCH_MAX;
+    if (n > cells)
+        n = cells;
+    return n < 1 ? 1 : n;
+}
+
 tribus_status tribus_topic_open(void *mem, size_t bytes, tribus_end end, int read_only,
                                 tribus_topic **out)
 {
@@ -221,8 +234,7 @@ tribus_status tribus_topic_open(void *mem, size_t bytes, tribus_end end, int rea
     /* A3 pairs with R3 in shown and resume. */
     t->position = tribus_load_acq(&t->shm->published);
     if (end == TRIBUS_WRITER) {
-        t->batch = STAGING_BYTES / cell_bytes;
-        t->batch = t->batch < 1 ? 1 : t->batch > BATCH_MAX ? BATCH_MAX : t->batch;
+        t->batch = batch_of(cells, cell_bytes);
         t->staging = aligned_alloc(TRIBUS_CACHE_LINE_BYTES, (size_t)t->batch * cell_bytes);
         st = TRIBUS_NO_MEMORY;
         if (t->staging == NULL)
@@ -286,7 +298,8 @@ static uint32_t show(tribus_topic *t, uint64_t p, const unsigned char *from, uin
         bytes = t->cell_bytes - WORD_BYTES;
     words = (bytes + WORD_BYTES - 1u) / WORD_BYTES;
     TRIBUS_STEP("topic commit: before the mark");
-    tribus_store_rlx(cell, word_of(p, 0)); /* shown by R2 */
+    /* R1 pairs with A1 here, too: who is lapped sees `published` of what came before. */
+    tribus_store_rel(cell, word_of(p, 0));
     TRIBUS_STEP("topic commit: after the mark");
     for (uint32_t i = 0; i < words; i++)
         /* R2 pairs with A2 in copy_out. */
@@ -365,10 +378,9 @@ static tribus_status catch_up(tribus_topic *t, uint64_t word, uint32_t tries)
 {
     const uint64_t p = t->position;
     const uint64_t ahead = ((word >> POSITION_SHIFT) - p) & POSITION_MASK;
-    uint64_t published, oldest, slack;
+    uint64_t published, oldest;
 
-    if (tries > TRIES_MAX || ahead == 0 || ahead > POSITION_MASK / 2u ||
-        (ahead & t->mask) != 0)
+    if (ahead == 0 || ahead > POSITION_MASK / 2u || (ahead & t->mask) != 0)
         return corrupt(t, "a cell says", word);
     /* A3 pairs with R3 in shown and resume. */
     published = tribus_load_acq(&t->shm->published);
@@ -377,19 +389,18 @@ static tribus_status catch_up(tribus_topic *t, uint64_t word, uint32_t tries)
     oldest = p + ahead + 1u - cell_count(t);
     if (published > oldest + cell_count(t))
         oldest = published - cell_count(t);
-    slack = (uint64_t)tries * (cell_count(t) / 8u);
-    if (slack > 0 && oldest + slack < published)
-        oldest += slack;
+    oldest += tribus_catch_up_slack(cell_count(t), tries, oldest, published);
     t->lost += oldest - p;
     t->position = oldest;
-    tribus_counter_bump(t->counters, TRIBUS_COUNT_LAPS, tries == 0);
     tribus_counter_bump(t->counters, TRIBUS_COUNT_LOST, oldest - p);
     return TRIBUS_OK;
 }
 
 tribus_status tribus_topic_read(tribus_topic *t, void *buf, uint32_t *bytes, uint64_t *lost)
 {
-    for (uint32_t tries = 0;; tries++) {
+    uint32_t laps = 0;
+
+    for (uint32_t tries = 0; tries < TRIES_MAX; tries++) {
         const uint64_t p = t->position;
         cell_word *cell = cell_at(t, p);
         /* A1 pairs with R1 in show. */
@@ -414,7 +425,9 @@ tribus_status tribus_topic_read(tribus_topic *t, void *buf, uint32_t *bytes, uin
         st = catch_up(t, word, tries);
         if (st != TRIBUS_OK)
             return st;
+        tribus_counter_bump(t->counters, TRIBUS_COUNT_LAPS, laps++ == 0);
     }
+    return TRIBUS_EMPTY; /* what was stepped over stays counted in t->lost */
 }
 
 tribus_status tribus_topic_read_batch(tribus_topic *t, void *buf, size_t stride,

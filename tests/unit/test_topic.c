@@ -2,6 +2,9 @@
  * reader threads that are lapped while they copy. */
 #include "two_maps.h"
 
+#include "base/atomic.h"
+#include "base/clock.h"
+#include "fabric/layout.h"
 #include "tribus/fabric.h"
 
 #include <pthread.h>
@@ -309,8 +312,37 @@ static void read_only_reader_waits_in_steps(void)
     drop(&f);
 }
 
+static void a_batch_is_never_longer_than_the_cells(void)
+{
+    fixture f = topic_of(CELLS, CELL);
+    uint32_t got = 0;
+
+    tribus_topic_claim_batch(f.w, 1000, &got);
+    CHECK(got == CELLS);
+    drop(&f);
+}
+
+static void a_reader_overtaken_again_and_again_goes_to_the_newest(void)
+{
+    for (uint64_t cells = 2; cells <= 64; cells *= 2)
+        for (uint64_t behind = 0; behind <= cells; behind++) {
+            uint64_t last = 0;
+
+            for (uint32_t tries = 0; tries < 300; tries++) {
+                const uint64_t at =
+                    tribus_catch_up_slack(cells, tries, 1000, 1000 + behind);
+
+                CHECK(at >= last && (behind == 0 ? at == 0 : at < behind));
+                CHECK(tries < 8 || behind == 0 || at == behind - 1);
+                last = at;
+            }
+        }
+    CHECK(tribus_catch_up_slack(8, 5, 1000, 999) == 0); /* the end was seen late */
+}
+
 typedef struct run {
     fixture *f;
+    _Atomic(uint32_t) *opened;
     uint64_t messages;
     uint64_t read, lost;
 } run;
@@ -319,7 +351,7 @@ typedef struct run {
 static void *read_all(void *context)
 {
     run *job = context;
-    const tribus_wait_cfg patient = {.spin_ns = 1, .timeout_ns = 20000000000};
+    const tribus_wait_cfg patient = {.spin_ns = 1, .timeout_ns = 60000000000};
     tribus_topic *r;
     uint64_t next = 0;
 
@@ -327,6 +359,7 @@ static void *read_all(void *context)
           TRIBUS_OK);
     next = tribus_topic_published(r) - tribus_topic_rewind(r, 0);
     CHECK(next == 0);
+    (void)tribus_add_rlx(job->opened, 1u);
     while (next < job->messages) {
         uint64_t buf[15], lost;
         uint32_t bytes;
@@ -351,16 +384,17 @@ static void *read_all(void *context)
 static void readers_that_are_lapped_never_see_a_torn_message(void)
 {
     fixture f = topic_of(CELLS, 128);
-    run jobs[2] = {{.f = &f, .messages = 100000}, {.f = &f, .messages = 100000}};
+    _Atomic(uint32_t) opened = 0;
+    run jobs[2] = {{.f = &f, .opened = &opened, .messages = 100000},
+                   {.f = &f, .opened = &opened, .messages = 100000}};
+    const int64_t deadline_ns = tribus_deadline_ns(60000000000);
     pthread_t threads[2];
 
     for (int i = 0; i < 2; i++)
         CHECK(pthread_create(&threads[i], NULL, read_all, &jobs[i]) == 0);
-    /* until both have opened and sleep or spin: they announce it on the bell */
-    {
-        const tribus_wait_cfg brief = {.spin_ns = 1, .timeout_ns = 30000000};
-
-        CHECK(tribus_topic_wait(f.r, &brief) == TRIBUS_TIMEOUT);
+    while (tribus_load_rlx(&opened) < 2) { /* both start at the first message */
+        CHECK(tribus_deadline_left_ns(deadline_ns) > 0);
+        (void)sched_yield();
     }
     for (uint64_t i = 0; i < 100000; i++) {
         uint64_t *to = tribus_topic_claim(f.w);
@@ -389,6 +423,8 @@ int main(void)
     hostile_words_give_corrupt_and_nothing_worse();
     open_when_the_layout_is_nonsense_returns_corrupt();
     read_only_reader_waits_in_steps();
+    a_batch_is_never_longer_than_the_cells();
+    a_reader_overtaken_again_and_again_goes_to_the_newest();
     readers_that_are_lapped_never_see_a_torn_message();
     return 0;
 }
