@@ -123,11 +123,22 @@ tribus_status tribus_child_start(const char *path, char *const *argv, char *cons
     return st;
 }
 
+/* While the leader is a zombie its number is nobody else's, so the group is the right one. */
+static void kill_orphans(pid_t pid)
+{
+    siginfo_t info = {0};
+
+    if (waitid(P_PID, (id_t)pid, &info, WEXITED | WNOHANG | WNOWAIT) == 0 &&
+        info.si_pid == pid)
+        (void)kill(-pid, SIGKILL);
+}
+
 tribus_status tribus_child_reap(pid_t pid, int *exit_status)
 {
     int status = 0;
     pid_t got;
 
+    kill_orphans(pid);
     do
         got = waitpid(pid, &status, WNOHANG);
     while (got < 0 && errno == EINTR);

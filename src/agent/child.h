@@ -22,8 +22,8 @@ TRIBUS_MUST_CHECK tribus_status tribus_child_start(const char *path, char *const
                                                    char *const *envp, const char *log_path,
                                                    pid_t *pid);
 
-/* Take the exit status of a process that ended: 0..255, or minus the signal.
- * Returns TRIBUS_OK, or TRIBUS_EMPTY while it runs. */
+/* Take the exit status of a process that ended: 0..255, or minus the signal. What is left of
+ * its process group is killed first: nothing it started outlives it. Returns TRIBUS_OK, or TRIBUS_EMPTY while it runs. */
 TRIBUS_MUST_CHECK tribus_status tribus_child_reap(pid_t pid, int *exit_status);
 
 /* The last line of a log, printable, "" when there is none. */

@@ -24,6 +24,7 @@
 #define LOOK_EXTERNAL (1000 * MS_NS)
 #define FIRST_PROBE   (300 * MS_NS)
 #define PROBE         (50 * MS_NS)
+#define SILENT_LOOKS  3 /* a server on a busy machine may be slow to answer */
 #define STOP_DEFAULT  (3000 * MS_NS)
 #define EXIT_USAGE    2
 #define REDIS_ARGS    18
@@ -42,6 +43,7 @@ typedef struct child {
     int64_t started_ns;
     int64_t due_ns; /* BACKOFF: start again; STARTING: look again; STOPPING: SIGKILL */
     int64_t backoff_ns;
+    uint32_t silent; /* looks in a row at a port that takes connections and says nothing */
 } child;
 
 struct tribus_supervisor {
@@ -305,7 +307,7 @@ static void spawn(child *c, int64_t now_ns)
         (void)snprintf(c->row.text, sizeof(c->row.text), "%s", tribus_error_text());
         tribus_log(TRIBUS_LOG_WARN, "%s: %s", c->row.name, tribus_error_text());
         if (pid > 0) {
-            (void)kill(pid, SIGKILL);
+            (void)kill(-pid, SIGKILL);
             while (tribus_child_reap(pid, &c->row.last_exit) == TRIBUS_EMPTY)
                 (void)usleep(1000);
         }
@@ -325,16 +327,24 @@ static void spawn(child *c, int64_t now_ns)
 static void start_redis(child *c, int64_t now_ns)
 {
     char why[256];
+    const tribus_server_answer answer =
+        tribus_server_probe(c->host, c->row.port, FIRST_PROBE);
 
-    switch (tribus_server_probe(c->host, c->row.port, FIRST_PROBE)) {
+    c->silent = answer == TRIBUS_SERVER_SILENT ? c->silent + 1 : 0;
+    switch (answer) {
     case TRIBUS_SERVER_REDIS:
         c->row.state = TRIBUS_CHILD_EXTERNAL;
         c->row.text[0] = '\0';
         tribus_log(TRIBUS_LOG_INFO, "%s: using the server that answers at %s:%d",
                    c->row.name, c->host, c->row.port);
         return;
-    case TRIBUS_SERVER_OTHER:
     case TRIBUS_SERVER_SILENT:
+        if (c->silent < SILENT_LOOKS) {
+            back_off(c, now_ns);
+            return;
+        }
+        /* fall through */
+    case TRIBUS_SERVER_OTHER:
         (void)snprintf(why, sizeof(why),
                        "port %d is taken by something that is not Redis: stop it, or set "
                        "another port for this bus; the fabric works without a server",
@@ -453,7 +463,7 @@ static int64_t stop_some(tribus_supervisor *s, int64_t now_ns)
             (void)kill((pid_t)c->row.pid, SIGTERM);
         } else if (now_ns >= c->due_ns) {
             tribus_log(TRIBUS_LOG_WARN, "%s does not stop: killed", c->row.name);
-            (void)kill((pid_t)c->row.pid, SIGKILL);
+            (void)kill(-(pid_t)c->row.pid, SIGKILL); /* it leads its group: child.c */
             c->due_ns = now_ns + s->stop_timeout_ns;
         }
         if (c->due_ns < next)

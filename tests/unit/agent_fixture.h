@@ -75,7 +75,7 @@ static inline tribus_session *fixture_session(const char *name)
     const tribus_session_cfg cfg = {.socket_path = fixture_path(),
                                     .name = name,
                                     .role = "tool",
-                                    .timeout_ns = 10 * SECOND_NS};
+                                    .timeout_ns = 60 * SECOND_NS};
     tribus_session *s = NULL;
 
     OK(tribus_session_open(&cfg, &s));
@@ -116,12 +116,12 @@ static inline int fixture_changed(void *context)
     return tribus_session_revision(c->session) != c->revision;
 }
 
-/* Sleep on the registry's bell until its revision is another, at most 10 s. */
+/* Sleep on the registry's bell until its revision is another, at most 60 s. */
 static inline void fixture_wait_change(const tribus_session *s, uint64_t revision)
 {
     tribus_doorbell_shm *bell = tribus_session_bell(s);
     fixture_change c = {.session = s, .revision = revision};
-    const tribus_wait_cfg wait = {.timeout_ns = 10 * SECOND_NS};
+    const tribus_wait_cfg wait = {.timeout_ns = 60 * SECOND_NS};
 
     OK(tribus_doorbell_wait(&bell, 1, fixture_changed, &c, &wait));
 }

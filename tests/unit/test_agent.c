@@ -46,7 +46,7 @@ static void wait_for_death(const tribus_session *s, const tribus_participant *p)
 {
     tribus_doorbell_shm *bell = tribus_session_bell(s);
     life l = {.session = s, .number = p->number, .epoch = p->epoch};
-    const tribus_wait_cfg wait = {.timeout_ns = 10 * SECOND_NS};
+    const tribus_wait_cfg wait = {.timeout_ns = 60 * SECOND_NS};
 
     OK(tribus_doorbell_wait(&bell, 1, is_dead, &l, &wait));
 }
@@ -192,13 +192,14 @@ static void what_a_killed_agent_left_is_cleared_away(void)
     tribus_agent *agent;
     char lock[128];
 
-    OK(tribus_agent_get_status(fixture_path(), 0, &status));
+    OK(tribus_agent_get_status(fixture_path(), 60 * SECOND_NS, &status));
     CHECK(status.pid == pid);
     fixture_kill(pid, SIGKILL);
     CHECK(access(fixture_path(), F_OK) == 0); /* its socket file is still there */
-    CHECK(tribus_agent_get_status(fixture_path(), 0, &status) == TRIBUS_NOT_FOUND);
+    CHECK(tribus_agent_get_status(fixture_path(), 60 * SECOND_NS, &status) ==
+          TRIBUS_NOT_FOUND);
     agent = fixture_agent((tribus_agent_cfg){0});
-    OK(tribus_agent_get_status(fixture_path(), 0, &status));
+    OK(tribus_agent_get_status(fixture_path(), 60 * SECOND_NS, &status));
     CHECK(status.pid == getpid());
     tribus_agent_stop(agent);
     (void)snprintf(lock, sizeof(lock), "%s.lock", fixture_path());
@@ -220,11 +221,13 @@ static void asking_for_a_stop_returns_when_the_socket_is_gone(void)
     const pid_t pid = fixture_child(serve_here, NULL);
     tribus_agent_status status;
 
-    for (int i = 0; tribus_agent_get_status(fixture_path(), 0, &status) != TRIBUS_OK; i++) {
-        CHECK(i < 10000);
+    for (int i = 0;
+         tribus_agent_get_status(fixture_path(), 60 * SECOND_NS, &status) != TRIBUS_OK;
+         i++) {
+        CHECK(i < 60000);
         (void)usleep(1000); /* nothing to wait on before the socket is there */
     }
-    OK(tribus_agent_ask_stop(fixture_path(), 0));
+    OK(tribus_agent_ask_stop(fixture_path(), 60 * SECOND_NS));
     CHECK(access(fixture_path(), F_OK) != 0);
     CHECK(tribus_agent_ask_stop(fixture_path(), 0) == TRIBUS_NOT_FOUND);
     fixture_kill(pid, SIGKILL);
@@ -293,7 +296,7 @@ static void random_bytes_and_sizes_end_only_their_own_connection(void)
             tribus_error_clear();
         (void)close(fd);
     }
-    OK(tribus_agent_get_status(fixture_path(), 0, &status));
+    OK(tribus_agent_get_status(fixture_path(), 60 * SECOND_NS, &status));
     CHECK(status.cut_off > 0 && status.participants == 1 && status.objects == 1);
     OK(tribus_session_create_object(s, "y", TRIBUS_OBJECT_RING, 4096, 0, NULL, &mem));
     tribus_session_close(s);
@@ -318,7 +321,7 @@ static void random_fields_of_valid_requests_are_answered_or_cut_off(void)
         tribus_agent_channel channel;
         tribus_agent_request request;
 
-        OK(tribus_agent_call_connect(&channel, fixture_path(), 10 * SECOND_NS));
+        OK(tribus_agent_call_connect(&channel, fixture_path(), 60 * SECOND_NS));
         for (int k = 0; k < 4; k++) {
             unsigned char *at = (unsigned char *)&request;
             tribus_agent_reply reply;
@@ -336,7 +339,7 @@ static void random_fields_of_valid_requests_are_answered_or_cut_off(void)
                     at[16 + tribus_random_below(&r, sizeof(request) - 16)] =
                         (unsigned char)tribus_random_u64(&r);
             if (tribus_agent_call_wait(&channel, &request, -1, &reply, fds,
-                                       10 * SECOND_NS) == TRIBUS_OK)
+                                       60 * SECOND_NS) == TRIBUS_OK)
                 for (uint32_t f = 0; f < reply.fd_count; f++)
                     (void)close(fds[f]);
         }
@@ -371,7 +374,8 @@ static void client_of_a_later_agent_names_both_versions(void)
 {
     struct sockaddr_un at = {.sun_family = AF_UNIX};
     const int listener = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
-    const tribus_session_cfg cfg = {.socket_path = fixture_path(), .name = "old"};
+    const tribus_session_cfg cfg = {
+        .socket_path = fixture_path(), .name = "old", .timeout_ns = 60 * SECOND_NS};
     tribus_session *s = NULL;
     pid_t pid;
 
@@ -418,7 +422,7 @@ static void a_flood_is_slowed_and_others_are_served(void)
         tribus_agent_reply reply;
         int answered = 0;
 
-        OK(tribus_agent_call_connect(&channel, fixture_path(), 10 * SECOND_NS));
+        OK(tribus_agent_call_connect(&channel, fixture_path(), 60 * SECOND_NS));
         for (int i = 0; i < 20000; i++) {
             tribus_agent_request request = tribus_agent_call_request(TRIBUS_AGENT_HELLO);
 
@@ -430,7 +434,7 @@ static void a_flood_is_slowed_and_others_are_served(void)
             while (i - answered >= 32) { /* it does read, it only asks too much */
                 struct pollfd p = {.fd = channel.sock, .events = POLLIN};
 
-                CHECK(poll(&p, 1, 10000) == 1);
+                CHECK(poll(&p, 1, 60000) == 1);
                 CHECK(recv(channel.sock, &reply, sizeof(reply), 0) > 0);
                 answered++;
             }
@@ -445,7 +449,7 @@ static void a_flood_is_slowed_and_others_are_served(void)
         OK(tribus_session_create_object(s, name, TRIBUS_OBJECT_RING, 64, 0, &o, &mem));
     }
     CHECK(waitpid(pid, &done, 0) == pid && WIFEXITED(done) && WEXITSTATUS(done) == 0);
-    OK(tribus_agent_get_status(fixture_path(), 10 * SECOND_NS, &status));
+    OK(tribus_agent_get_status(fixture_path(), 60 * SECOND_NS, &status));
     printf("flood: throttled %llu times, %llu cut off, %llu requests\n",
            (unsigned long long)status.throttled, (unsigned long long)status.cut_off,
            (unsigned long long)status.requests);
@@ -466,7 +470,7 @@ static void a_client_that_never_reads_is_cut_off(void)
             break;
     CHECK(errno == EPIPE || errno == ECONNRESET);
     (void)close(fd);
-    OK(tribus_agent_get_status(fixture_path(), 10 * SECOND_NS, &status));
+    OK(tribus_agent_get_status(fixture_path(), 60 * SECOND_NS, &status));
     CHECK(status.cut_off == 1);
     tribus_agent_stop(agent);
 }
@@ -481,7 +485,7 @@ static void more_participants_than_numbers_are_refused(void)
     const tribus_session_cfg cfg = {.socket_path = fixture_path(),
                                     .role = "tool",
                                     .name = name,
-                                    .timeout_ns = 10 * SECOND_NS};
+                                    .timeout_ns = 60 * SECOND_NS};
     int n = 0;
     tribus_status st = TRIBUS_OK;
 
@@ -533,7 +537,8 @@ static tribus_status as_other_user(as_other_fn fn)
 
 static tribus_status just_join(void)
 {
-    const tribus_session_cfg cfg = {.socket_path = fixture_path(), .name = "other"};
+    const tribus_session_cfg cfg = {
+        .socket_path = fixture_path(), .name = "other", .timeout_ns = 60 * SECOND_NS};
     tribus_session *s = NULL;
     const tribus_status st = tribus_session_open(&cfg, &s);
 

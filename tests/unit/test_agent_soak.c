@@ -10,7 +10,7 @@
 
 #define PEERS       4
 #define KILLS       60
-#define DEADLINE_NS (20 * SECOND_NS)
+#define DEADLINE_NS (60 * SECOND_NS)
 
 typedef struct peer {
     char name[16];

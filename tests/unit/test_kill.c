@@ -306,7 +306,7 @@ int main(void)
     CHECK(tribus_region_create(w.region.a, w.region.bytes, &cfg, 1) == TRIBUS_OK);
     for (int i = 0; i < 2; i++)
         start(&w, &victims[i], &rnd);
-    deadline_ns = tribus_deadline_ns(30000000000);
+    deadline_ns = tribus_deadline_ns(60000000000);
     for (uint64_t killed = 0; killed < kills;) {
         CHECK(tribus_deadline_left_ns(deadline_ns) > 0);
         if (tribus_load_acq(&w.s->written) > MESSAGES - 100000u)
@@ -314,7 +314,7 @@ int main(void)
         for (int i = 0; i < 2; i++)
             if (is_dead(&w, &victims[i])) {
                 killed++;
-                deadline_ns = tribus_deadline_ns(30000000000);
+                deadline_ns = tribus_deadline_ns(60000000000);
                 start(&w, &victims[i], &rnd);
             }
         (void)sched_yield();

@@ -125,7 +125,7 @@ typedef struct job {
     uint64_t got, sum;
 } job;
 
-static const tribus_wait_cfg patient = {.spin_ns = 1, .timeout_ns = 20000000000};
+static const tribus_wait_cfg patient = {.spin_ns = 1, .timeout_ns = 60000000000};
 
 static void *write_all(void *context)
 {

@@ -63,7 +63,7 @@ static void give(const shared *s, uint32_t holder)
 
 static uint64_t wait_dead(const shared *s, uint64_t want)
 {
-    const int64_t deadline = tribus_now_ns() + 10 * SECOND_NS;
+    const int64_t deadline = tribus_now_ns() + 60 * SECOND_NS;
     uint64_t dead;
 
     while ((dead = tribus_session_dead_holders(s->session, &s->object)) != want)

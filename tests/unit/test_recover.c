@@ -59,7 +59,7 @@ static pid_t peer_process(const char *name)
 
 static void turn_until_dead(const tribus_session *s, const tribus_participant *p)
 {
-    const int64_t deadline = tribus_now_ns() + 10 * SECOND_NS;
+    const int64_t deadline = tribus_now_ns() + 60 * SECOND_NS;
 
     while (tribus_session_alive(s, p->number, p->epoch))
         CHECK(tribus_now_ns() < deadline);
@@ -68,7 +68,7 @@ static void turn_until_dead(const tribus_session *s, const tribus_participant *p
 /* Until the object can be opened again. */
 static void *open_again(tribus_session *s, const char *name, tribus_object *o)
 {
-    const int64_t deadline = tribus_now_ns() + 10 * SECOND_NS;
+    const int64_t deadline = tribus_now_ns() + 60 * SECOND_NS;
     void *mem = NULL;
 
     while (tribus_session_open_object(s, name, 0, o, &mem) != TRIBUS_OK)
@@ -228,7 +228,7 @@ static tribus_status offer(tribus_agent_channel *channel, const tribus_object *o
     memcpy(request.name, o->name, sizeof(request.name));
     request.number = o->number;
     request.generation = o->generation;
-    return tribus_agent_call_wait(channel, &request, fd, &reply, NULL, 10 * SECOND_NS);
+    return tribus_agent_call_wait(channel, &request, fd, &reply, NULL, 60 * SECOND_NS);
 }
 
 static void descriptors_that_could_shrink_or_do_not_fit_are_refused(void)
@@ -249,7 +249,7 @@ static void descriptors_that_could_shrink_or_do_not_fit_are_refused(void)
     CHECK(fixture_find(s, "survivor", &me));
     fixture_kill(first, SIGKILL);
     agent = fixture_agent((tribus_agent_cfg){0});
-    OK(tribus_agent_call_connect(&channel, fixture_path(), SECOND_NS));
+    OK(tribus_agent_call_connect(&channel, fixture_path(), 60 * SECOND_NS));
     fd = memfd_create("unsealed", MFD_CLOEXEC | MFD_ALLOW_SEALING);
     CHECK(fd >= 0 && ftruncate(fd, 8192) == 0);
     OK(tribus_os_memory_create("small", 4096, NULL, &small));
@@ -261,10 +261,10 @@ static void descriptors_that_could_shrink_or_do_not_fit_are_refused(void)
     (void)snprintf(hello.role, sizeof(hello.role), "tool");
     hello.number = me.number;
     hello.epoch = me.epoch + 1;
-    CHECK(tribus_agent_call_wait(&channel, &hello, -1, &reply, fds, SECOND_NS) ==
+    CHECK(tribus_agent_call_wait(&channel, &hello, -1, &reply, fds, 60 * SECOND_NS) ==
           TRIBUS_REFUSED);
     hello.epoch = me.epoch;
-    OK(tribus_agent_call_wait(&channel, &hello, -1, &reply, fds, SECOND_NS));
+    OK(tribus_agent_call_wait(&channel, &hello, -1, &reply, fds, 60 * SECOND_NS));
     (void)close(fds[0]);
     (void)close(fds[1]);
     CHECK(offer(&channel, &mine, -1) == TRIBUS_REFUSED);
@@ -347,7 +347,7 @@ static void a_client_killed_while_its_memory_is_made_leaves_none(void)
     tribus_agent *agent =
         fixture_agent((tribus_agent_cfg){.memory_limit_bytes = (uint64_t)1 << 30});
     tribus_session *s = fixture_session("watcher");
-    const int64_t deadline = tribus_now_ns() + 20 * SECOND_NS;
+    const int64_t deadline = tribus_now_ns() + 60 * SECOND_NS;
     tribus_agent_status status;
     tribus_object o;
     void *mem;
@@ -358,10 +358,10 @@ static void a_client_killed_while_its_memory_is_made_leaves_none(void)
         tribus_agent_reply reply;
         int fds[TRIBUS_AGENT_CALL_FDS];
 
-        OK(tribus_agent_call_connect(&channel, fixture_path(), SECOND_NS));
+        OK(tribus_agent_call_connect(&channel, fixture_path(), 60 * SECOND_NS));
         (void)snprintf(request.name, sizeof(request.name), "hasty");
         (void)snprintf(request.role, sizeof(request.role), "tool");
-        OK(tribus_agent_call_wait(&channel, &request, -1, &reply, fds, 10 * SECOND_NS));
+        OK(tribus_agent_call_wait(&channel, &request, -1, &reply, fds, 60 * SECOND_NS));
         (void)close(fds[0]);
         (void)close(fds[1]);
         request = tribus_agent_call_request(TRIBUS_AGENT_CREATE);
@@ -369,11 +369,11 @@ static void a_client_killed_while_its_memory_is_made_leaves_none(void)
         request.kind = TRIBUS_OBJECT_REGION;
         request.bytes = (uint64_t)64 << 20;
         tribus_agent_call_tell(&channel, &request);
-        OK(tribus_agent_get_status(fixture_path(), 10 * SECOND_NS, &status));
+        OK(tribus_agent_get_status(fixture_path(), 60 * SECOND_NS, &status));
         tribus_agent_call_close(&channel); /* without waiting for the answer */
     }
     do {
-        OK(tribus_agent_get_status(fixture_path(), 10 * SECOND_NS, &status));
+        OK(tribus_agent_get_status(fixture_path(), 60 * SECOND_NS, &status));
         CHECK(tribus_now_ns() < deadline);
     } while (status.memory_bytes != 0 || status.participants != 1);
     OK(tribus_session_create_object(s, "big", TRIBUS_OBJECT_REGION, 64u << 20, 0, &o,

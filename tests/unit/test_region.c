@@ -296,7 +296,7 @@ typedef struct path {
 static void *hold_all(void *context)
 {
     path *l = context;
-    const tribus_wait_cfg patient = {.spin_ns = 1, .timeout_ns = 20000000000};
+    const tribus_wait_cfg patient = {.spin_ns = 1, .timeout_ns = 60000000000};
 
     for (uint64_t i = 0; i < l->messages; i++) {
         const void *cell, *mem;

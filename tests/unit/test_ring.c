@@ -360,7 +360,7 @@ typedef struct run {
 static void *write_all(void *context)
 {
     const run *job = context;
-    const tribus_wait_cfg patient = {.spin_ns = job->spin_ns, .timeout_ns = 20000000000};
+    const tribus_wait_cfg patient = {.spin_ns = job->spin_ns, .timeout_ns = 60000000000};
     void *cell;
 
     for (uint64_t i = 0; i < job->messages; i++) {
@@ -378,7 +378,7 @@ static void two_threads_see_every_byte_of_every_message(uint64_t messages, int64
 {
     fixture f = ring_of(CELLS);
     run job = {.f = &f, .messages = messages, .spin_ns = spin_ns};
-    const tribus_wait_cfg patient = {.spin_ns = spin_ns, .timeout_ns = 20000000000};
+    const tribus_wait_cfg patient = {.spin_ns = spin_ns, .timeout_ns = 60000000000};
     pthread_t t;
 
     CHECK(pthread_create(&t, NULL, write_all, &job) == 0);

@@ -172,7 +172,7 @@ static void *write_all(void *context)
 static void reader_that_is_overtaken_never_sees_a_torn_message(void)
 {
     fixture f = latest_of(CELLS);
-    const tribus_wait_cfg patient = {.spin_ns = 1, .timeout_ns = 20000000000};
+    const tribus_wait_cfg patient = {.spin_ns = 1, .timeout_ns = 60000000000};
     uint64_t last = 0, got = 0;
     pthread_t t;
 

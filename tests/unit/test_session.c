@@ -56,8 +56,10 @@ static void a_taken_name_is_refused_with_the_process_that_has_it(void)
 {
     tribus_agent *agent = fixture_agent((tribus_agent_cfg){0});
     tribus_session *a = fixture_session("a"), *again = NULL;
-    const tribus_session_cfg cfg = {.socket_path = fixture_path(), .name = "a"};
-    const tribus_session_cfg nameless = {.socket_path = fixture_path()};
+    const tribus_session_cfg cfg = {
+        .socket_path = fixture_path(), .name = "a", .timeout_ns = 60 * SECOND_NS};
+    const tribus_session_cfg nameless = {.socket_path = fixture_path(),
+                                         .timeout_ns = 60 * SECOND_NS};
     char pid[32];
 
     (void)snprintf(pid, sizeof(pid), "process %ld", (long)getpid());
@@ -77,7 +79,7 @@ static void names_with_other_characters_are_refused(void)
     char too_long[80];
     tribus_agent *agent = fixture_agent((tribus_agent_cfg){0});
     tribus_session *a = fixture_session("a/b.c_d-9"), *s = NULL;
-    tribus_session_cfg cfg = {.socket_path = fixture_path()};
+    tribus_session_cfg cfg = {.socket_path = fixture_path(), .timeout_ns = 60 * SECOND_NS};
     void *mem;
 
     memset(too_long, 'a', sizeof(too_long));
@@ -248,7 +250,7 @@ static void status_counts_what_is_there(void)
     void *mem;
 
     OK(tribus_session_create_object(a, "x", TRIBUS_OBJECT_RING, 4096, 0, NULL, &mem));
-    OK(tribus_agent_get_status(fixture_path(), 0, &status));
+    OK(tribus_agent_get_status(fixture_path(), 60 * SECOND_NS, &status));
     CHECK(status.pid == getpid() && status.participants == 1 && status.objects == 1);
     CHECK(status.memory_bytes == 4096 && status.memory_limit_bytes == 1u << 20);
     CHECK(status.requests >= 3 && status.uptime_ns > 0 && status.release[0] != '\0');
@@ -256,7 +258,8 @@ static void status_counts_what_is_there(void)
     CHECK(count == 0);
     tribus_session_close(a);
     tribus_agent_stop(agent);
-    CHECK(tribus_agent_get_status(fixture_path(), 0, &status) == TRIBUS_NOT_FOUND);
+    CHECK(tribus_agent_get_status(fixture_path(), 60 * SECOND_NS, &status) ==
+          TRIBUS_NOT_FOUND);
 }
 
 /* Reads every row over and over while others come and go: for ThreadSanitizer, and for the
@@ -301,8 +304,10 @@ static void rows_are_never_torn(void)
     CHECK(pthread_create(&thread, NULL, read_rows, watcher) == 0);
     for (unsigned i = 0; i < 200; i++) {
         char name[32], role[16], object[32];
-        const tribus_session_cfg cfg = {
-            .socket_path = fixture_path(), .name = name, .role = role};
+        const tribus_session_cfg cfg = {.socket_path = fixture_path(),
+                                        .name = name,
+                                        .role = role,
+                                        .timeout_ns = 60 * SECOND_NS};
         tribus_session *s = NULL;
         void *mem;
 

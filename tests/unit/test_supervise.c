@@ -11,18 +11,20 @@
 
 #define ROWS 8
 
-/* Ask until row i is in this state, at most 20 s. */
-static tribus_agent_child wait_state(uint32_t i, tribus_child_state state)
+/* Ask until row i is in this state, after this many restarts, at most 60 s. Not for BACKOFF:
+ * it passes by itself, and a slow machine may look too late. */
+static tribus_agent_child wait_restarted(uint32_t i, tribus_child_state state,
+                                         uint32_t restarts)
 {
-    const int64_t deadline = tribus_now_ns() + 20 * SECOND_NS;
+    const int64_t deadline = tribus_now_ns() + 60 * SECOND_NS;
     tribus_agent_child rows[ROWS];
     uint32_t count = 0;
 
     memset(rows, 0, sizeof(rows));
     for (;;) {
-        OK(tribus_agent_get_children(fixture_path(), 10 * SECOND_NS, rows, ROWS, &count));
+        OK(tribus_agent_get_children(fixture_path(), 60 * SECOND_NS, rows, ROWS, &count));
         CHECK(i < count);
-        if (rows[i].state == (uint32_t)state)
+        if (rows[i].state == (uint32_t)state && rows[i].restarts >= restarts)
             return rows[i];
         if (tribus_now_ns() > deadline) {
             fprintf(stderr, "%s is %s: %s\n", rows[i].name,
@@ -32,9 +34,56 @@ static tribus_agent_child wait_state(uint32_t i, tribus_child_state state)
     }
 }
 
+static tribus_agent_child wait_state(uint32_t i, tribus_child_state state)
+{
+    return wait_restarted(i, state, 0);
+}
+
 static int gone(pid_t pid)
 {
     return kill(pid, 0) != 0 && errno == ESRCH;
+}
+
+/* Until it has ended; it may stay a zombie where nobody reaps what lost its parent. */
+static void wait_ended(pid_t pid)
+{
+    const int64_t deadline = tribus_now_ns() + 60 * SECOND_NS;
+
+    while (!gone(pid)) {
+        char path[64], text[256] = "";
+        FILE *f;
+
+        CHECK(tribus_now_ns() < deadline);
+        (void)snprintf(path, sizeof(path), "/proc/%ld/stat", (long)pid);
+        f = fopen(path, "r");
+        if (f == NULL)
+            return;
+        if (fgets(text, sizeof(text), f) == NULL)
+            text[0] = '\0';
+        (void)fclose(f);
+        if (strstr(text, ") Z ") != NULL)
+            return;
+        (void)usleep(1000);
+    }
+}
+
+/* The number that a child wrote into the first line of its log. */
+static pid_t number_in_log(const char *name)
+{
+    const int64_t deadline = tribus_now_ns() + 60 * SECOND_NS;
+    char path[128], line[64] = "";
+
+    (void)snprintf(path, sizeof(path), "%s/%s.log", fixture_folder, name);
+    while (strchr(line, '\n') == NULL) {
+        FILE *log = fopen(path, "r");
+
+        CHECK(tribus_now_ns() < deadline);
+        if (log != NULL && fgets(line, sizeof(line), log) == NULL)
+            line[0] = '\0';
+        if (log != NULL)
+            (void)fclose(log);
+    }
+    return (pid_t)strtol(line, NULL, 10);
 }
 
 /* A port nobody has now. */
@@ -71,12 +120,11 @@ static void a_child_that_dies_is_started_again_and_counted(void)
     CHECK(first > 0 && strcmp(row.name, "sleeper") == 0 && row.restarts == 0);
     CHECK(getpgid(first) == first);
     CHECK(kill(first, SIGKILL) == 0);
-    row = wait_state(0, TRIBUS_CHILD_BACKOFF);
+    row = wait_restarted(0, TRIBUS_CHILD_STARTING, 1);
     CHECK(row.last_exit == -SIGKILL && row.restarts == 1);
     CHECK(strstr(row.text, "signal 9") != NULL);
-    row = wait_state(0, TRIBUS_CHILD_STARTING);
     CHECK(row.pid != first);
-    OK(tribus_agent_get_status(fixture_path(), 0, &status));
+    OK(tribus_agent_get_status(fixture_path(), 60 * SECOND_NS, &status));
     CHECK(status.children == 1 && status.restarts == 1);
     tribus_agent_stop(agent);
     CHECK(gone(row.pid) && gone(first));
@@ -111,18 +159,34 @@ static void the_last_line_of_a_failed_child_is_shown(void)
     tribus_agent_stop(agent);
 }
 
-static void a_child_that_ignores_sigterm_is_killed(void)
+static void a_child_that_ignores_sigterm_is_killed_with_all_it_started(void)
 {
     const char *const stubborn[] = {
-        "sh", "-c", "trap '' TERM; echo up; while :; do sleep 0.1; done", NULL};
+        "sh", "-c", "trap '' TERM; sleep 1000 & echo $!; while :; do wait; done", NULL};
     const tribus_agent_child_cfg child = {
         .name = "stubborn", .kind = "engine", .argv = stubborn};
     tribus_agent *agent = fixture_agent((tribus_agent_cfg){
         .children = &child, .child_count = 1, .stop_timeout_ns = SECOND_NS / 5});
     const tribus_agent_child row = wait_state(0, TRIBUS_CHILD_STARTING);
+    const pid_t started = number_in_log("stubborn");
 
+    CHECK(started > 1 && !gone(started));
     tribus_agent_stop(agent);
     CHECK(gone(row.pid));
+    wait_ended(started);
+}
+
+static void what_a_dead_child_started_dies_with_it(void)
+{
+    const char *const brief[] = {"sh", "-c", "sleep 1000 & echo $!; exit 0", NULL};
+    const tribus_agent_child_cfg child = {
+        .name = "brief", .kind = "engine", .argv = brief, .restart = TRIBUS_RESTART_NEVER};
+    tribus_agent *agent =
+        fixture_agent((tribus_agent_cfg){.children = &child, .child_count = 1});
+
+    (void)wait_state(0, TRIBUS_CHILD_DONE);
+    wait_ended(number_in_log("brief"));
+    tribus_agent_stop(agent);
 }
 
 static void nothing_outlives_a_killed_agent(void)
@@ -136,7 +200,7 @@ static void nothing_outlives_a_killed_agent(void)
     agent_pid = fork();
     CHECK(agent_pid >= 0);
     if (agent_pid == 0) {
-        const char *const stubborn[] = {"sh", "-c", "trap '' TERM; sleep 1000", NULL};
+        const char *const stubborn[] = {"sh", "-c", "trap '' TERM; exec sleep 1000", NULL};
         const tribus_agent_child_cfg cfg = {
             .name = "orphan", .kind = "engine", .argv = stubborn};
         tribus_agent *agent =
@@ -150,21 +214,7 @@ static void nothing_outlives_a_killed_agent(void)
     CHECK(read(tell[0], &child, sizeof(child)) == sizeof(child));
     CHECK(!gone(child));
     fixture_kill(agent_pid, SIGKILL);
-    for (int i = 0; !gone(child); i++) { /* reaped by init, or by nobody: then it is a Z */
-        char path[64], text[256] = "";
-        FILE *f;
-
-        CHECK(i < 10000);
-        (void)snprintf(path, sizeof(path), "/proc/%ld/stat", (long)child);
-        f = fopen(path, "r");
-        if (f == NULL)
-            break;
-        CHECK(fgets(text, sizeof(text), f) != NULL);
-        (void)fclose(f);
-        if (strstr(text, ") Z ") != NULL)
-            break;
-        (void)usleep(1000);
-    }
+    wait_ended(child);
     (void)close(tell[0]);
     (void)close(tell[1]);
     CHECK(unlink(fixture_path()) == 0);
@@ -185,16 +235,15 @@ static void redis_servers_start_first_and_stop_last(void)
                                                            .child_count = 1,
                                                            .keep_servers = 1});
     tribus_agent_child a, b, engine;
-    const int64_t wait_ns = 10 * SECOND_NS;
+    const int64_t wait_ns = 60 * SECOND_NS;
 
     engine = wait_state(2, TRIBUS_CHILD_STARTING);
     a = wait_state(0, TRIBUS_CHILD_UP); /* both were up before the engine started */
     b = wait_state(1, TRIBUS_CHILD_UP);
     CHECK(a.port == redis[0].port && b.port == redis[1].port);
-    CHECK(tribus_server_probe("127.0.0.1", a.port, SECOND_NS) == TRIBUS_SERVER_REDIS);
+    CHECK(tribus_server_probe("127.0.0.1", a.port, 60 * SECOND_NS) == TRIBUS_SERVER_REDIS);
     CHECK(kill(b.pid, SIGKILL) == 0);
-    (void)wait_state(1, TRIBUS_CHILD_BACKOFF);
-    b = wait_state(1, TRIBUS_CHILD_UP);
+    b = wait_restarted(1, TRIBUS_CHILD_UP, 1);
     CHECK(b.restarts == 1);
     CHECK(tribus_agent_wait(agent, 0) == TRIBUS_TIMEOUT);
     CHECK(tribus_agent_ask_stop(fixture_path(), SECOND_NS / 10) == TRIBUS_TIMEOUT);
@@ -202,7 +251,7 @@ static void redis_servers_start_first_and_stop_last(void)
     CHECK(gone(engine.pid) && !gone(a.pid) && !gone(b.pid));
     tribus_agent_stop(agent);
     CHECK(gone(a.pid) && gone(b.pid));
-    CHECK(tribus_server_probe("127.0.0.1", a.port, SECOND_NS) == TRIBUS_SERVER_NOBODY);
+    CHECK(tribus_server_probe("127.0.0.1", a.port, 60 * SECOND_NS) == TRIBUS_SERVER_NOBODY);
 }
 
 static void a_running_redis_is_used_and_left_alone(void)
@@ -222,8 +271,8 @@ static void a_running_redis_is_used_and_left_alone(void)
     other.socket_path = socket_path;
     OK(tribus_agent_start(&other, &user));
     do
-        OK(tribus_agent_get_children(socket_path, 0, &seen, 1, &count));
-    while (seen.state == TRIBUS_CHILD_WAITING);
+        OK(tribus_agent_get_children(socket_path, 60 * SECOND_NS, &seen, 1, &count));
+    while (seen.state == TRIBUS_CHILD_WAITING || seen.state == TRIBUS_CHILD_BACKOFF);
     CHECK(seen.state == TRIBUS_CHILD_EXTERNAL && seen.pid == 0);
     tribus_agent_stop(user);
     CHECK(!gone(row.pid));
@@ -285,7 +334,8 @@ int main(void)
     names_of_children_must_be_file_names_and_different();
     a_child_that_dies_is_started_again_and_counted();
     the_last_line_of_a_failed_child_is_shown();
-    a_child_that_ignores_sigterm_is_killed();
+    a_child_that_ignores_sigterm_is_killed_with_all_it_started();
+    what_a_dead_child_started_dies_with_it();
     nothing_outlives_a_killed_agent();
     a_taken_port_and_a_missing_program_leave_the_fabric_working();
     if (have_redis()) {

@@ -48,7 +48,7 @@ static void poison_completes_every_wait_and_stays(void)
 {
     two_maps m = two_maps_of(4096);
     tribus_timeline_shm *t = timeline_in(m.a, 0);
-    const tribus_wait_cfg patient = {.timeout_ns = 20000000000};
+    const tribus_wait_cfg patient = {.timeout_ns = 60000000000};
 
     tribus_timeline_poison(t);
     tribus_timeline_poison(t);
@@ -94,7 +94,7 @@ typedef struct pair {
 static void *answer(void *context)
 {
     const pair *p = context;
-    const tribus_wait_cfg cfg = {.spin_ns = 1, .timeout_ns = 20000000000};
+    const tribus_wait_cfg cfg = {.spin_ns = 1, .timeout_ns = 60000000000};
 
     for (int64_t i = 1; i <= STEPS; i++) {
         CHECK(tribus_timeline_wait(p->there, i, &cfg) == TRIBUS_OK);
@@ -107,7 +107,7 @@ static void two_threads_take_turns_while_sleeping(void)
 {
     two_maps m = two_maps_of(4096);
     pair p = {timeline_in(m.a, 0), timeline_in((char *)m.a + 128, 0)};
-    const tribus_wait_cfg cfg = {.spin_ns = 1, .timeout_ns = 20000000000};
+    const tribus_wait_cfg cfg = {.spin_ns = 1, .timeout_ns = 60000000000};
     pthread_t t;
 
     CHECK(pthread_create(&t, NULL, answer, &p) == 0);

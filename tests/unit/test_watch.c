@@ -27,7 +27,7 @@ static void eventfd_of_the_presser_fires_only_for_a_sleeper(void)
     CHECK(!fires(event, 0));
     tribus_doorbell_arm(m.b);
     tribus_doorbell_press_event(m.a, event);
-    CHECK(fires(event, 10000));
+    CHECK(fires(event, 60000));
     CHECK(read(event, &n, sizeof(n)) == 8);
     tribus_doorbell_press_event(m.a, event); /* not armed again */
     CHECK(!fires(event, 0));
@@ -51,7 +51,7 @@ static void ring_fires_the_event_it_was_given(void)
     CHECK(tribus_ring_peek(r, &seen, NULL) == TRIBUS_EMPTY);
     CHECK(tribus_ring_claim(w, &cell) == TRIBUS_OK);
     tribus_ring_commit(w);
-    CHECK(fires(event, 10000));
+    CHECK(fires(event, 60000));
     CHECK(tribus_ring_peek(r, &seen, NULL) == TRIBUS_OK);
     tribus_ring_close(w);
     tribus_ring_close(r);
@@ -100,7 +100,7 @@ static void timelines_can_be_waited_for_in_an_event_loop(void)
         while (tribus_timeline_get(p.t) < i) {
             tribus_watch_arm(w);
             if (tribus_timeline_get(p.t) < i)
-                CHECK(fires(tribus_watch_fd(w), 20000));
+                CHECK(fires(tribus_watch_fd(w), 60000));
         }
         tribus_store_rel(&p.seen, i);
     }
