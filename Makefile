@@ -43,15 +43,15 @@ demo: all
 	@build/release/tribus demo --feed "$(FEED)" --seconds "$(SECONDS)" $(ARGS)
 
 test: deps check all tidy
-	@ctest --preset release --repeat until-pass:2
+	@ctest --preset release
 	@$(MAKE) --no-print-directory asan tsan
 
 unit: all
 	@ctest --preset release -L unit
 
 asan tsan: %: build/%/build.ninja
-	@cmake --build --preset $*
-	@ctest --preset $* --repeat until-pass:2
+	@cmake --build --preset $* --target unit_tests
+	@ctest --preset $*
 
 check: deps
 	@tools/check_arrows.py src
