@@ -1,4 +1,6 @@
-/* test_quant_analytics.c -- performance measures against Bacon (2008). */
+/* test_quant_analytics.c -- performance measures against Bacon (2008).
+ *
+ * labels: single_thread */
 #include "quant_data.h"
 #include "tribus/quant.h"
 

@@ -1,4 +1,6 @@
-/* test_quant_csv.c -- rows, quotes, missing values and broken text. */
+/* test_quant_csv.c -- rows, quotes, missing values and broken text.
+ *
+ * labels: single_thread */
 #include "check.h"
 #include "tribus/quant.h"
 

@@ -1,6 +1,6 @@
 /* test_quant_factors.c -- the factor language and the 516 factors.
  *
- * timeout: 300 */
+ * labels: single_thread */
 #include "quant_data.h"
 #include "tribus/quant.h"
 
@@ -266,27 +266,29 @@ typedef struct history {
 
 static void load_history(const char *text, history *h)
 {
+    static const int field[5] = {TRIBUS_QUANT_OPEN, TRIBUS_QUANT_HIGH, TRIBUS_QUANT_LOW,
+                                 TRIBUS_QUANT_CLOSE, TRIBUS_QUANT_VOLUME};
+    static const int column[5] = {2, 3, 4, 5, 7}; /* 6 is the adjusted close */
+    tribus_quant_text f[8];
+    tribus_quant_csv csv;
+    uint32_t count;
+
     h->bar = malloc(FIELDS * 1300 * sizeof(double));
     h->date = malloc(1300 * sizeof(*h->date));
     CHECK(h->bar != NULL && h->date != NULL);
     h->rows = 0;
-    for (const char *line = strchr(text, '\n') + 1; *line != '\0';) {
-        const char *end = strchr(line, '\n');
-        char ticker[8] = "";
-        double o, hi, l, c, a, v;
-
-        if (strncmp(line + 11, h->ticker, strlen(h->ticker)) == 0 &&
-            line[11 + strlen(h->ticker)] == ',') {
-            CHECK(sscanf(line, "%10[^,],%7[^,],%lf,%lf,%lf,%lf,%lf,%lf", h->date[h->rows],
-                         ticker, &o, &hi, &l, &c, &a, &v) == 8);
-            h->bar[TRIBUS_QUANT_OPEN * 1300 + h->rows] = o;
-            h->bar[TRIBUS_QUANT_HIGH * 1300 + h->rows] = hi;
-            h->bar[TRIBUS_QUANT_LOW * 1300 + h->rows] = l;
-            h->bar[TRIBUS_QUANT_CLOSE * 1300 + h->rows] = c;
-            h->bar[TRIBUS_QUANT_VOLUME * 1300 + h->rows] = v;
-            h->rows++;
-        }
-        line = end == NULL ? line + strlen(line) : end + 1;
+    tribus_quant_csv_init(&csv, text, strlen(text));
+    while (tribus_quant_csv_next(&csv, f, 8, &count, NULL) == TRIBUS_OK) {
+        if (count != 8 || f[1].bytes != strlen(h->ticker) ||
+            memcmp(f[1].at, h->ticker, f[1].bytes) != 0)
+            continue;
+        CHECK(h->rows < 1300 && f[0].bytes == 10);
+        memcpy(h->date[h->rows], f[0].at, 10);
+        h->date[h->rows][10] = '\0';
+        for (int i = 0; i < 5; i++)
+            CHECK(tribus_quant_csv_number(
+                      f[column[i]], &h->bar[field[i] * 1300 + (int)h->rows]) == TRIBUS_OK);
+        h->rows++;
     }
 }
 

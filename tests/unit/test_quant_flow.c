@@ -1,6 +1,6 @@
 /* test_quant_flow.c -- microstructure against PINstimation, highfrequency and LOBSTER.
  *
- * timeout: 300 */
+ * labels: single_thread */
 #include "quant_data.h"
 #include "tribus/quant.h"
 #include "quant/flow.h"

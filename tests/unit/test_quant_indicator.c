@@ -1,5 +1,7 @@
 /* test_quant_indicator.c -- the 45 vectors of atoz.txt (Achelis, as Tulip Indicators has
- * them), and that streaming equals batch. */
+ * them), and that streaming equals batch.
+ *
+ * labels: single_thread */
 #include "quant_data.h"
 #include "tribus/quant.h"
 

@@ -1,4 +1,6 @@
-/* test_quant_portfolio.c -- portfolios against PyPortfolioOpt, Riskfolio and their proofs. */
+/* test_quant_portfolio.c -- portfolios against PyPortfolioOpt, Riskfolio and their proofs.
+ *
+ * labels: single_thread */
 #include "quant_data.h"
 #include "tribus/quant.h"
 

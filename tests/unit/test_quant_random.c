@@ -1,4 +1,6 @@
-/* test_quant_random.c -- Philox against Random123, normals against double arithmetic. */
+/* test_quant_random.c -- Philox against Random123, normals against double arithmetic.
+ *
+ * labels: single_thread */
 #include "check.h"
 #include "tribus/quant.h"
 #include "quant/mc.h"

@@ -1,4 +1,6 @@
-/* test_quant_risk.c -- GARCH, options, shrinkage, components and stress against references. */
+/* test_quant_risk.c -- GARCH, options, shrinkage, components and stress against references.
+ *
+ * labels: single_thread */
 #include "quant_data.h"
 #include "tribus/quant.h"
 

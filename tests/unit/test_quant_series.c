@@ -1,4 +1,6 @@
-/* test_quant_series.c -- returns, moments, quantiles, covariance, Cholesky. */
+/* test_quant_series.c -- returns, moments, quantiles, covariance, Cholesky.
+ *
+ * labels: single_thread */
 #include "check.h"
 #include "tribus/quant.h"
 
