@@ -76,7 +76,7 @@ def running_server_is_used_instead_of_a_new_one():
         server = subprocess.Popen(["redis-server", "--port", str(port), "--save", "",
                                    "--bind", "127.0.0.1"], stdout=subprocess.DEVNULL)
         client = redis.Redis(port=port)
-        wait_for(lambda: answers(client), 10, "redis-server")
+        wait_for(lambda: answers(client), 60, "redis-server")
         platform.up()
         states = {c["port"]: c["state"] for c in platform.status()["children"] if c["port"]}
         check(states[port] == "external", f"{states}")
@@ -174,8 +174,8 @@ def signals_at_any_moment_leave_nothing_behind():
                 except subprocess.TimeoutExpired:
                     pass
             os.kill(child.pid, number)
-            child.communicate(timeout=30)
-            wait_for(lambda: not platform.processes(), 10,
+            child.communicate(timeout=60)
+            wait_for(lambda: not platform.processes(), 60,
                      f"processes end after {number!r} at {delay} s: {platform.processes()}")
             sockets = list(pathlib.Path(platform.folder).rglob("*.sock"))
             check(not sockets, f"sockets left: {sockets}")

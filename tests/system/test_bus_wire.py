@@ -71,7 +71,7 @@ def python_redis_joins_unchanged(p):
     channel = "nautilus-engine_logic_bus-performance_metric"
     pubsub = client.pubsub()
     pubsub.subscribe(channel)
-    assert pubsub.get_message(timeout=5)["type"] == "subscribe"
+    assert pubsub.get_message(timeout=60)["type"] == "subscribe"
     tap = local_subscriber(p, "--type", "performance_metric", "--count", "200")
     wait_for("the agent to subscribe",
              lambda: p.listeners("engine_logic", "performance_metric") == 2)
@@ -84,7 +84,7 @@ def python_redis_joins_unchanged(p):
     assert tap.wait(bus_platform.PATIENCE) == 0
     own = 0
     while own < 200:  # it hears itself through Redis, exactly once each
-        message = pubsub.get_message(timeout=10)
+        message = pubsub.get_message(timeout=60)
         assert message is not None, own
         own += message["type"] == "message"
     first = wait_for("the bridge to listen", lambda: hear_local(p, pubsub))

@@ -139,7 +139,7 @@ finally:
         if p.poll() is None:
             p.terminate()
             try:
-                p.wait(timeout=20)
+                p.wait(timeout=60)
             except subprocess.TimeoutExpired:
                 p.kill()
     for name in os.listdir(folder):
