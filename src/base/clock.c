@@ -4,6 +4,8 @@
 #include <pthread.h>
 #include <time.h>
 
+#define SPAN_NS 1000000 /* a wall clock goes by itself */
+
 static pthread_once_t calibrate_once = PTHREAD_ONCE_INIT;
 static double ns_per_tick; /* written once under calibrate_once */
 
@@ -76,4 +78,22 @@ double tribus_clock_ns(uint64_t ticks)
 {
     tribus_clock_calibrate();
     return (double)ticks * ns_per_tick;
+}
+
+int64_t tribus_wall_clock_set(tribus_wall_clock *clock)
+{
+    const int64_t now_ns = tribus_now_ns();
+    const uint64_t ticks = tribus_clock_ticks();
+
+    clock->wall_ns = tribus_now_wall_ns();
+    clock->ticks = ticks;
+    if (clock->first_ns == 0) {
+        clock->first_ns = now_ns;
+        clock->first_ticks = ticks;
+    } else if (now_ns - clock->first_ns > 5 * SPAN_NS && ticks > clock->first_ticks) {
+        clock->ns_per_tick =
+            (double)(now_ns - clock->first_ns) / (double)(ticks - clock->first_ticks);
+        clock->span_ticks = (uint64_t)((double)SPAN_NS / clock->ns_per_tick);
+    }
+    return clock->wall_ns;
 }

@@ -42,6 +42,29 @@ static inline uint64_t tribus_clock_ticks(void)
 double tribus_clock_ns(uint64_t ticks);
 void tribus_clock_calibrate(void);
 
+/* A wall clock that is read for every message: the counter, set by the real clock once a
+ * millisecond. It is within some 20 ns of that, and follows it when it is set anew within
+ * the millisecond. One thread each; zero it before its first use. */
+typedef struct tribus_wall_clock {
+    uint64_t ticks; /* when it was set last */
+    int64_t wall_ns;
+    uint64_t span_ticks; /* how long it may go by itself; 0: its rate is not known yet */
+    double ns_per_tick;
+    uint64_t first_ticks; /* where its rate is measured from */
+    int64_t first_ns;
+} tribus_wall_clock;
+
+int64_t tribus_wall_clock_set(tribus_wall_clock *clock);
+
+static inline int64_t tribus_wall_clock_ns(tribus_wall_clock *clock)
+{
+    const uint64_t past = tribus_clock_ticks() - clock->ticks; /* backwards: very long */
+
+    if (past >= clock->span_ticks)
+        return tribus_wall_clock_set(clock);
+    return clock->wall_ns + (int64_t)((double)past * clock->ns_per_tick);
+}
+
 /* Tell the core that this is a spin loop. */
 static inline void tribus_relax(void)
 {

@@ -15,6 +15,7 @@
 
 #define LINGER_NS     50000000LL /* at close, for those who have not joined yet */
 #define DURABLE_CELLS 1024u
+#define CLAIM_MOST    64u          /* what a topic gives room for at once, at most */
 #define STORE_NS      1000000000LL /* at close, for what is durable and not stored yet */
 
 static const char *const lane_names[TRIBUS_BUS_LANES] = {"bus", "urgent", "durable"};
@@ -342,35 +343,116 @@ static tribus_status check(const tribus_msg_header *msg)
     return TRIBUS_OK;
 }
 
+static uint32_t lane_number(const tribus_msg_header *msg)
+{
+    return (msg->flags & TRIBUS_MSG_DURABLE) != 0    ? TRIBUS_BUS_DURABLE
+           : msg->priority >= TRIBUS_PRIORITY_URGENT ? TRIBUS_BUS_URGENT
+                                                     : TRIBUS_BUS_NORMAL;
+}
+
+/* Who sends it and when. */
+static void sign(tribus_bus *bus, tribus_msg_header *m, int64_t now_wall_ns)
+{
+    m->flags = (uint16_t)(m->flags & ~TRIBUS_MSG_FROM_WIRE);
+    m->sequence = ++bus->sequence[m->bus];
+    m->origin = bus->origin;
+    if (m->timestamp_wall_ns == 0)
+        m->timestamp_wall_ns = now_wall_ns;
+    if (m->engine_type[0] == '\0')
+        memcpy(m->engine_type, bus->engine_type, sizeof(m->engine_type));
+    if (m->engine_instance[0] == '\0')
+        memcpy(m->engine_instance, bus->engine_instance, sizeof(m->engine_instance));
+}
+
 tribus_status tribus_bus_publish(tribus_bus *bus, const tribus_msg_header *msg)
 {
-    const uint32_t lane = (msg->flags & TRIBUS_MSG_DURABLE) != 0    ? TRIBUS_BUS_DURABLE
-                          : msg->priority >= TRIBUS_PRIORITY_URGENT ? TRIBUS_BUS_URGENT
-                                                                    : TRIBUS_BUS_NORMAL;
     tribus_bus_lane *l;
     tribus_msg_header *cell;
     tribus_status st = check(msg);
 
     if (st != TRIBUS_OK)
         return st;
-    st = lane_of(bus, msg, lane, &l);
+    st = lane_of(bus, msg, lane_number(msg), &l);
     if (st != TRIBUS_OK)
         return st;
     if (l->store != NULL && is_full(l))
         return TRIBUS_FULL;
+    if (l == bus->claimed)
+        bus->claimed = NULL; /* the room is needed for this one */
     cell = tribus_topic_claim(l->topic);
     memcpy(cell, msg, sizeof(*msg) + msg->body_bytes);
-    cell->flags = (uint16_t)(cell->flags & ~TRIBUS_MSG_FROM_WIRE);
-    cell->sequence = ++bus->sequence[msg->bus];
-    cell->origin = bus->origin;
-    if (cell->timestamp_wall_ns == 0)
-        cell->timestamp_wall_ns = tribus_now_wall_ns();
-    if (cell->engine_type[0] == '\0')
-        memcpy(cell->engine_type, bus->engine_type, sizeof(cell->engine_type));
-    if (cell->engine_instance[0] == '\0')
-        memcpy(cell->engine_instance, bus->engine_instance, sizeof(cell->engine_instance));
+    sign(bus, cell, msg->timestamp_wall_ns != 0 ? 0 : tribus_wall_clock_ns(&bus->clock));
     tribus_topic_commit(l->topic, (uint32_t)sizeof(*msg) + msg->body_bytes);
     bus->stats[msg->bus].published++;
+    return TRIBUS_OK;
+}
+
+/* ---- publish in place ---- */
+
+tribus_status tribus_bus_claim(tribus_bus *bus, uint32_t type, uint32_t want,
+                               tribus_msg_header **out, uint32_t *got)
+{
+    tribus_msg_any first;
+    tribus_bus_lane *l = NULL;
+    tribus_status st;
+
+    bus->claimed = NULL;
+    st = tribus_wire_init(&first, sizeof(first), type);
+    if (st == TRIBUS_OK && want == 0)
+        st = tribus_error_set(TRIBUS_BAD_ARG, "room for no message");
+    if (st != TRIBUS_OK) {
+        tribus_error_add("publish");
+        return st;
+    }
+    st = lane_of(bus, &first.header, lane_number(&first.header), &l);
+    if (st != TRIBUS_OK)
+        return st;
+    tribus_topic_claim_batch(l->topic, want, &bus->claimed_count);
+    if (l->store != NULL) { /* one by one, so that is_full() stays true */
+        if (is_full(l))
+            return TRIBUS_FULL;
+        bus->claimed_count = 1;
+    }
+    for (uint32_t i = 0; i < bus->claimed_count; i++) {
+        out[i] = tribus_topic_batch_at(l->topic, i);
+        memcpy(out[i], &first, sizeof(first.header) + first.header.body_bytes);
+    }
+    bus->claimed = l;
+    *got = bus->claimed_count;
+    return TRIBUS_OK;
+}
+
+tribus_status tribus_bus_commit(tribus_bus *bus, uint32_t n)
+{
+    tribus_bus_lane *l = bus->claimed;
+    uint32_t bytes[CLAIM_MOST];
+    int64_t now_wall_ns;
+    uint32_t b = 0;
+
+    if (l == NULL || n > bus->claimed_count)
+        return tribus_error_set(TRIBUS_BAD_ARG, "publish %u messages: room for %u claimed",
+                                n, l == NULL ? 0 : bus->claimed_count);
+    for (uint32_t i = 0; i < n; i++) {
+        const tribus_msg_header *m = tribus_topic_batch_at(l->topic, i);
+        const tribus_status st = check(m);
+
+        if (st != TRIBUS_OK)
+            return st;
+        b = m->bus;
+        bytes[i] = (uint32_t)sizeof(*m) + m->body_bytes;
+        if (&bus->lanes[b][lane_number(m)] != l)
+            return tribus_error_set(
+                TRIBUS_BAD_ARG,
+                "publish %s: its priority or its being durable was changed after room was "
+                "claimed: use tribus_bus_publish()",
+                tribus_wire_type_name(m->type));
+    }
+    bus->claimed = NULL;
+    now_wall_ns = tribus_wall_clock_ns(&bus->clock);
+    for (uint32_t i = 0; i < n; i++)
+        sign(bus, tribus_topic_batch_at(l->topic, i), now_wall_ns);
+    tribus_topic_commit_batch(l->topic, n, bytes);
+    bus->stats[b].published += n;
     return TRIBUS_OK;
 }
 
@@ -389,6 +471,8 @@ tribus_status tribus_bus_forward(tribus_bus *bus, const tribus_msg_header *msg,
     st = lane_of(bus, msg, lane, &l);
     if (st != TRIBUS_OK)
         return st;
+    if (l == bus->claimed)
+        bus->claimed = NULL;
     cell = tribus_topic_claim(l->topic);
     memcpy(cell, msg, bytes);
     if (cut != NULL)

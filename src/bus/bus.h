@@ -17,6 +17,7 @@
 #ifndef TRIBUS_BUS_BUS_H
 #define TRIBUS_BUS_BUS_H
 
+#include "base/clock.h"
 #include "bus/want.h"
 #include "tribus/bus.h"
 
@@ -65,6 +66,9 @@ struct tribus_bus {
     char engine_instance[32];
     tribus_bus_lane lanes[TRIBUS_BUSES][TRIBUS_BUS_LANES];
     uint64_t sequence[TRIBUS_BUSES];
+    tribus_wall_clock clock;
+    tribus_bus_lane *claimed; /* where tribus_bus_claim() gave room; NULL: nowhere */
+    uint32_t claimed_count;
     uint32_t requests; /* made, for their correlation */
     tribus_bus_stats stats[TRIBUS_BUSES];
     tribus_want *want;                  /* NULL until the first subscription */

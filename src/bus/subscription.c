@@ -17,8 +17,9 @@
 #include <string.h>
 
 #define MOST_SOURCES   1024u
-#define MOST_BELLS     128u         /* of tribus_doorbell_wait() */
-#define TURN           8u           /* messages taken from one topic before the next one */
+#define MOST_BELLS     128u /* of tribus_doorbell_wait() */
+#define TURN           16u  /* messages taken from one topic before the next one */
+#define HELD_BYTES     (TURN * TRIBUS_BUS_CELL_BYTES)
 #define PORTION        1024u        /* messages passed over before the caller is asked */
 #define STEP_NS        1000000LL    /* where bells cannot say it all, look this often */
 #define LAYOUT_NS      2000000000LL /* a topic must be laid out this soon after it appears */
@@ -53,18 +54,25 @@ struct tribus_subscription {
     source *sources; /* those that overtake first */
     uint32_t count;
     uint32_t room;
-    uint32_t urgent;                /* how many of those */
-    uint32_t at;                    /* whose turn it is */
-    uint32_t turn;                  /* messages taken in this turn */
-    uint64_t lost;                  /* not reported yet */
-    bool waited;                    /* a wait found a message; it lies in scratch */
+    uint32_t urgent;              /* how many of those */
+    uint32_t at;                  /* whose turn it is */
+    uint64_t lost;                /* not reported yet */
+    bool waited;                  /* a wait found a message */
+    unsigned char *message;       /* handed out last: in one or in held */
+    uint32_t held_at, held_count; /* copies of a turn that are not handed out yet */
+    uint32_t held_bus;
+    uint32_t held_stride;
+    uint32_t held_bytes[TURN];
     tribus_doorbell_shm *also_bell; /* what else ends a wait; NULL: nothing */
     tribus_ready_fn also_ready;
     void *also_context;
     bool has_extra;
     tribus_wire_extra extra;
-    _Alignas(64) unsigned char scratch[TRIBUS_BUS_WIDE_CELL_BYTES];
+    _Alignas(64) unsigned char one[TRIBUS_BUS_WIDE_CELL_BYTES]; /* that overtook */
+    _Alignas(64) unsigned char held[HELD_BYTES];
 };
+
+_Static_assert(HELD_BYTES >= TRIBUS_BUS_WIDE_CELL_BYTES, "any message can be held");
 
 /* ---- subscribe ---- */
 
@@ -198,7 +206,7 @@ static void leave(tribus_subscription *s, uint32_t i)
         s->urgent--;
     memmove(gone, gone + 1, (size_t)(s->count - i - 1) * sizeof(*gone));
     s->count--;
-    s->at = s->turn = 0;
+    s->at = 0;
 }
 
 void tribus_bus_unsubscribe(tribus_subscription *s)
@@ -321,7 +329,7 @@ static source *add(tribus_subscription *s, const tribus_object *row, uint32_t bu
                 (size_t)(s->count - at) * sizeof(*s->sources));
     }
     s->count++;
-    s->at = s->turn = 0;
+    s->at = 0;
     memset(&s->sources[at], 0, sizeof(s->sources[at]));
     s->sources[at].object = *row;
     s->sources[at].bus = bus;
@@ -394,7 +402,7 @@ static void look(tribus_subscription *s)
 /* The tail behind a message of `bytes` bytes of a cell of `used`. */
 static void take_extra(tribus_subscription *s, uint32_t bytes, uint32_t used)
 {
-    char *tail = (char *)s->scratch + bytes;
+    char *tail = (char *)s->message + bytes;
     const size_t n = used - bytes;
     const char *end;
 
@@ -419,14 +427,14 @@ static bool engine_matches(const tribus_subscription *s, const tribus_msg_header
            fnmatch(s->engine, m->engine_instance, 0) == 0;
 }
 
-/* Is what lies in scratch a message, and one that was asked for? */
-static bool accept(tribus_subscription *s, const source *src, uint32_t used)
+/* Is this copy a message, and one that was asked for? Then it is what is handed out. */
+static bool accept(tribus_subscription *s, uint32_t bus, unsigned char *copy, uint32_t used)
 {
-    const tribus_msg_header *m = (const tribus_msg_header *)s->scratch;
-    tribus_bus_stats *stats = &s->bus->stats[src->bus];
+    const tribus_msg_header *m = (const tribus_msg_header *)copy;
+    tribus_bus_stats *stats = &s->bus->stats[bus];
     size_t bytes;
 
-    if (used < sizeof(*m) || m->type >= TRIBUS_MSG_END || m->bus != src->bus) {
+    if (used < sizeof(*m) || m->type >= TRIBUS_MSG_END || m->bus != bus) {
         stats->invalid++;
         return false;
     }
@@ -434,8 +442,7 @@ static bool accept(tribus_subscription *s, const source *src, uint32_t used)
         stats->filtered++;
         return false;
     }
-    bytes = tribus_wire_message_bytes(m->type);
-    if (used < bytes || tribus_wire_validate(m, bytes) != TRIBUS_OK) {
+    if (tribus_wire_validate(m, used) != TRIBUS_OK) {
         stats->invalid++;
         return false;
     }
@@ -443,6 +450,8 @@ static bool accept(tribus_subscription *s, const source *src, uint32_t used)
         stats->filtered++;
         return false;
     }
+    bytes = sizeof(*m) + m->body_bytes; /* validated */
+    s->message = copy;
     if (used > bytes)
         take_extra(s, (uint32_t)bytes, used);
     else
@@ -451,60 +460,94 @@ static bool accept(tribus_subscription *s, const source *src, uint32_t used)
     return true;
 }
 
-/* Take the next message of one source that was asked for. A flood of others is passed over
- * in portions, so that the caller keeps its say. */
-static tribus_status take(tribus_subscription *s, source *src)
+/* What a read of a topic came to. true: there is something. */
+static bool was_read(tribus_subscription *s, source *src, tribus_status st, uint64_t lost)
 {
     tribus_bus_stats *stats = &s->bus->stats[src->bus];
 
-    if (src->topic == NULL)
-        return TRIBUS_EMPTY;
-    for (uint32_t i = 0; i < PORTION; i++) {
-        uint32_t used = 0;
-        uint64_t lost = 0;
-        const tribus_status st = tribus_topic_read(src->topic, s->scratch, &used, &lost);
-
-        s->lost += lost;
-        stats->lost += lost;
-        if (st == TRIBUS_CORRUPT) { /* not to be believed any more */
-            tribus_topic_close(src->topic);
-            src->topic = NULL;
-            src->deadline_ns = 0;
-            stats->topics--;
-            stats->refused++;
-            return TRIBUS_EMPTY;
-        }
-        if (st != TRIBUS_OK)
-            return st;
-        if (accept(s, src, used))
-            return TRIBUS_OK;
+    s->lost += lost;
+    stats->lost += lost;
+    if (st == TRIBUS_CORRUPT) { /* not to be believed any more */
+        tribus_topic_close(src->topic);
+        src->topic = NULL;
+        src->deadline_ns = 0;
+        stats->topics--;
+        stats->refused++;
     }
-    s->unread = true;
-    return TRIBUS_EMPTY;
+    return st == TRIBUS_OK;
 }
 
-/* The next message of any source, those that overtake first. */
+/* Take the next message of a source that overtakes. */
+static bool take_one(tribus_subscription *s, source *src)
+{
+    for (uint32_t i = 0; src->topic != NULL; i++) {
+        uint32_t used = 0;
+        uint64_t lost = 0;
+        const tribus_status st = tribus_topic_read(src->topic, s->one, &used, &lost);
+
+        if (!was_read(s, src, st, lost))
+            return false;
+        if (accept(s, src->bus, s->one, used))
+            return true;
+        if (i == PORTION) {
+            s->unread = true;
+            return false;
+        }
+    }
+    return false;
+}
+
+/* Copy what the next source that has something has, a turn's worth at most. */
+static bool take_turn(tribus_subscription *s)
+{
+    for (uint32_t tried = s->urgent; tried < s->count; tried++) {
+        source *src;
+        uint64_t lost = 0;
+        uint32_t most;
+        tribus_status st;
+
+        if (s->at < s->urgent || s->at >= s->count)
+            s->at = s->urgent;
+        src = &s->sources[s->at++];
+        if (src->topic == NULL)
+            continue;
+        s->held_stride = (tribus_topic_payload_bytes(src->topic) + 63u) / 64u * 64u;
+        most = HELD_BYTES / s->held_stride;
+        st = tribus_topic_read_batch(src->topic, s->held, s->held_stride,
+                                     most < TURN ? most : TURN, &s->held_count,
+                                     s->held_bytes, &lost);
+        s->held_at = 0;
+        if (was_read(s, src, st, lost)) {
+            s->held_bus = src->bus;
+            return true;
+        }
+        s->held_count = 0;
+    }
+    return false;
+}
+
+/* The next message of any source, those that overtake first. A flood of messages that were
+ * not asked for is passed over in portions, so that the caller keeps its say. */
 static tribus_status take_any(tribus_subscription *s)
 {
     s->unread = false;
     for (uint32_t i = 0; i < s->urgent; i++) {
-        if (take(s, &s->sources[i]) == TRIBUS_OK)
+        if (take_one(s, &s->sources[i]))
             return TRIBUS_OK;
     }
-    for (uint32_t tried = s->urgent; tried < s->count; tried++) {
-        if (s->at < s->urgent || s->at >= s->count) {
-            s->at = s->urgent;
-            s->turn = 0;
+    for (uint32_t passed = 0; passed < PORTION;) {
+        while (s->held_at < s->held_count) {
+            const uint32_t i = s->held_at++;
+
+            if (accept(s, s->held_bus, s->held + (size_t)i * s->held_stride,
+                       s->held_bytes[i]))
+                return TRIBUS_OK;
+            passed++;
         }
-        if (s->turn < TURN && take(s, &s->sources[s->at]) == TRIBUS_OK) {
-            s->turn++;
-            return TRIBUS_OK;
-        }
-        if (s->turn >= TURN)
-            tried--; /* it was not tried, its turn is over */
-        s->at++;
-        s->turn = 0;
+        if (!take_turn(s))
+            return TRIBUS_EMPTY;
     }
+    s->unread = true;
     return TRIBUS_EMPTY;
 }
 
@@ -524,11 +567,13 @@ tribus_status tribus_bus_next(tribus_subscription *s, const tribus_msg_header **
 {
     tribus_status st;
 
-    if (s->unfinished || tribus_session_revision(s->bus->session) != s->revision)
+    /* Between turns: what a new publisher sends is in no order with what is held. */
+    if (s->held_at == s->held_count &&
+        (s->unfinished || tribus_session_revision(s->bus->session) != s->revision))
         look(s);
     st = take_any(s);
     if (st == TRIBUS_OK)
-        *out = (const tribus_msg_header *)s->scratch;
+        *out = (const tribus_msg_header *)s->message;
     else if (s->ended && !s->unread)
         leave_ended(s); /* all were read to their end */
     if (lost != NULL) {
@@ -639,7 +684,7 @@ tribus_status tribus_bus_next_wait(tribus_subscription *s, const tribus_msg_head
         st = tribus_doorbell_wait(bells, count, ready, s, &step);
         if (s->waited) {
             s->waited = false;
-            *out = (const tribus_msg_header *)s->scratch;
+            *out = (const tribus_msg_header *)s->message;
             sum += s->lost;
             s->lost = 0;
             st = TRIBUS_OK;

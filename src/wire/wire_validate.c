@@ -1,4 +1,10 @@
-/* wire_validate.c -- is this a message? For bytes that another process wrote. */
+/* wire_validate.c -- is this a message? For bytes that another process wrote.
+ *
+ * Every message is asked this twice, when it is published and when it is received. So there
+ * are two answers: one made for each type from messages.def, without a branch, which says
+ * yes or perhaps; and one that walks the table and says what is wrong, or that a text is
+ * UTF-8 beyond ASCII and all is well.
+ */
 #include "base/error.h"
 #include "wire/table.h"
 #include "wire/utf8.h"
@@ -6,27 +12,94 @@
 #include <math.h>
 #include <string.h>
 
-static tribus_status bad(const tribus_table_row *row, const char *field, const char *why)
-{
-    return tribus_error_set(TRIBUS_CORRUPT, "%s: %s: %s", row->name, field, why);
-}
+/* ---- yes or perhaps ---- */
 
-/* Is it ASCII with an end? Eight bytes at a time: most texts are, and this is asked for
- * every message twice. false: look closer. */
-static bool is_plain(const char *text, size_t bytes)
+/* Not zero unless a text is ASCII with an end. bytes: a multiple of 8. */
+static inline uint64_t doubt_text(const char *text, size_t bytes)
 {
     const uint64_t ones = UINT64_C(0x0101010101010101);
     const uint64_t tops = UINT64_C(0x8080808080808080);
-    uint64_t word;
+    uint64_t all = 0, zero = 0;
 
-    for (size_t at = 0; at + sizeof(word) <= bytes; at += sizeof(word)) {
+    for (size_t at = 0; at < bytes; at += sizeof(all)) {
+        uint64_t word;
+
         memcpy(&word, text + at, sizeof(word));
-        if ((word & tops) != 0)
-            return false;
-        if (((word - ones) & tops) != 0) /* a zero byte, as there is no top bit */
-            return true;
+        all |= word;
+        zero |= word - ones; /* sets a top bit where a byte is zero, or had one already */
     }
-    return false;
+    return (all & tops) | (uint64_t)((zero & tops) == 0);
+}
+
+static inline uint64_t doubt_real(double real)
+{
+    uint64_t bits;
+
+    memcpy(&bits, &real, sizeof(bits));
+    return (uint64_t)((bits & UINT64_C(0x7fffffffffffffff)) ==
+                      UINT64_C(0x7ff0000000000000)); /* infinite */
+}
+
+/* How many choices a set has: they count from 0 without gaps. */
+#define TRIBUS_CHOICES(SET, set, meaning)   enum {
+#define TRIBUS_CHOICE(SET, NAME, val, json) SET##_##NAME##_place,
+#define TRIBUS_CHOICES_END(SET, set)                                                       \
+    set##_count                                                                            \
+    }                                                                                      \
+    ;
+#include "tribus/messages.def"
+
+static inline uint64_t doubt_header(const tribus_msg_header *h, uint32_t bus, size_t bytes)
+{
+    return (uint64_t)(h->bus != bus) | (uint64_t)(h->priority >= priority_count) |
+           (uint64_t)(h->body_bytes != bytes - sizeof(*h)) |
+           doubt_text(h->engine_type, sizeof(h->engine_type)) |
+           doubt_text(h->engine_instance, sizeof(h->engine_instance));
+}
+
+#define TRIBUS_MESSAGE(NAME, name, json, number, BUS, PRIORITY, durable, meaning)          \
+    static uint64_t doubt_##name(const void *msg)                                          \
+    {                                                                                      \
+        const tribus_msg_##name *m = msg;                                                  \
+        uint64_t doubt = doubt_header(&m->header, TRIBUS_BUS_##BUS, sizeof(*m));
+#define TRIBUS_TEXT(name, bytes, need, meaning)                                            \
+    _Static_assert(sizeof(m->name) % 8 == 0, "doubt_text");                                \
+    doubt |= doubt_text(m->name, sizeof(m->name));
+#define TRIBUS_F64(name, need, unit, meaning) doubt |= doubt_real(m->name);
+#define TRIBUS_FLAG(name, need, meaning)      doubt |= (uint64_t)(m->name > 1u);
+#define TRIBUS_PICK(name, set, need, meaning) doubt |= (uint64_t)(m->name >= set##_count);
+#define TRIBUS_LEVELS(name, count, most, need, meaning)                                    \
+    doubt |= (uint64_t)(m->count > (most));
+#define TRIBUS_I64S(name, count, most, need, unit, meaning)                                \
+    doubt |= (uint64_t)(m->count > (most));
+#define TRIBUS_END                                                                         \
+    return doubt;                                                                          \
+    }
+#include "tribus/messages.def"
+
+static const struct {
+    uint64_t (*doubt)(const void *msg);
+    size_t bytes;
+} quick[TRIBUS_MSG_END] = {
+#define TRIBUS_MESSAGE(NAME, name, json, number, BUS, PRIORITY, durable, meaning)          \
+    [number] = {doubt_##name, sizeof(tribus_msg_##name)},
+#include "tribus/messages.def"
+};
+
+static bool is_surely_valid(const void *msg, size_t bytes)
+{
+    const tribus_msg_header *h = msg;
+
+    return (uintptr_t)msg % _Alignof(tribus_msg_any) == 0 && bytes >= sizeof(*h) &&
+           h->type < TRIBUS_MSG_END && quick[h->type].doubt != NULL &&
+           bytes >= quick[h->type].bytes && quick[h->type].doubt(msg) == 0;
+}
+
+/* ---- what is wrong ---- */
+
+static tribus_status bad(const tribus_table_row *row, const char *field, const char *why)
+{
+    return tribus_error_set(TRIBUS_CORRUPT, "%s: %s: %s", row->name, field, why);
 }
 
 static tribus_status check_text(const tribus_table_row *row, const char *name,
@@ -35,8 +108,6 @@ static tribus_status check_text(const tribus_table_row *row, const char *name,
     const char *end;
     size_t at = 0;
 
-    if (is_plain(text, bytes))
-        return TRIBUS_OK;
     end = memchr(text, '\0', bytes);
     if (end == NULL)
         return bad(row, name, "the text has no end");
@@ -108,6 +179,8 @@ tribus_status tribus_wire_validate(const void *msg, size_t bytes)
     uint32_t count;
     tribus_status st;
 
+    if (is_surely_valid(msg, bytes))
+        return TRIBUS_OK;
     if (bytes < sizeof(h))
         return tribus_error_set(TRIBUS_CORRUPT, "a message of %zu bytes has no header",
                                 bytes);

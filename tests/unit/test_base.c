@@ -215,6 +215,28 @@ static void log_reaches_the_hook_from_its_least_level_up(void)
     CHECK(lines == 1);
 }
 
+static void wall_clock_follows_the_real_one_and_never_runs_far_from_it(void)
+{
+    const int64_t until_ns = tribus_now_ns() + 30000000;
+    tribus_wall_clock clock = {0};
+    uint64_t by_itself = 0;
+
+    while (tribus_now_ns() < until_ns) {
+        const uint64_t set_at = clock.ticks;
+        const int64_t before_ns = tribus_now_wall_ns();
+        const int64_t ns = tribus_wall_clock_ns(&clock);
+        const int64_t after_ns = tribus_now_wall_ns();
+
+        /* A thousandth of the millisecond that it goes by itself. */
+        CHECK(ns >= before_ns - 1000 && ns <= after_ns + 1000);
+        by_itself += clock.ticks == set_at;
+    }
+    CHECK(by_itself > 0);
+    clock.wall_ns += 3600000000000; /* as if the real one had been set back by an hour */
+    clock.ticks -= clock.span_ticks;
+    CHECK(tribus_wall_clock_ns(&clock) <= tribus_now_wall_ns() + 1000);
+}
+
 int main(void)
 {
     error_text_reads_from_outer_to_inner_context();
@@ -232,5 +254,6 @@ int main(void)
     start_time_tells_processes_apart();
     random_stream_is_the_published_one();
     log_reaches_the_hook_from_its_least_level_up();
+    wall_clock_follows_the_real_one_and_never_runs_far_from_it();
     return 0;
 }

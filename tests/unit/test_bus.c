@@ -279,6 +279,74 @@ static void publish_when_urgent_overtakes_what_waits(void)
     close_end(&b);
 }
 
+static void commit_publishes_what_was_claimed_in_order_and_in_its_turn(void)
+{
+    end a = open_end("a", NULL), b = open_end("b", NULL);
+    tribus_subscription *sub = subscribe(&b, NULL);
+    tribus_msg_header *room[100];
+    tribus_bus_stats stats;
+    uint32_t got = 0;
+    int64_t price = 0;
+
+    CHECK(tribus_bus_commit(a.bus, 0) == TRIBUS_BAD_ARG); /* nothing was claimed */
+    for (uint32_t want = 1; want < 100; want += 33) {
+        CHECK(tribus_bus_claim(a.bus, TRIBUS_MSG_PRICE_UPDATE, want, room, &got) ==
+              TRIBUS_OK);
+        CHECK(got == (want < 64 ? want : 64));
+        for (uint32_t i = 0; i < got; i++)
+            ((tribus_msg_price_update *)room[i])->price_e9 = price++;
+        CHECK(tribus_bus_commit(a.bus, got) == TRIBUS_OK);
+        CHECK(tribus_bus_commit(a.bus, 1) == TRIBUS_BAD_ARG);
+        publish_price(&a, price++);
+    }
+    for (int64_t i = 0; i < price; i++) {
+        const tribus_msg_header *m = next(sub, NULL);
+
+        CHECK(price_in(m) == i && m->sequence == (uint64_t)i + 1);
+        CHECK(m->timestamp_wall_ns > 0 && strcmp(m->engine_instance, "a") == 0);
+    }
+    CHECK(poll_price(sub, NULL) == -1);
+    CHECK(tribus_bus_get_stats(a.bus, TRIBUS_BUS_MARKETDATA, &stats) == TRIBUS_OK);
+    CHECK(stats.published == (uint64_t)price);
+    close_end(&a);
+    close_end(&b);
+}
+
+static void commit_when_one_is_wrong_publishes_none(void)
+{
+    end a = open_end("a", NULL), b = open_end("b", NULL);
+    tribus_subscription *sub = subscribe(&b, NULL);
+    tribus_msg_header *room[4];
+    uint32_t got = 0;
+
+    CHECK(tribus_bus_claim(a.bus, 63, 4, room, &got) == TRIBUS_BAD_ARG);
+    CHECK(tribus_bus_claim(a.bus, TRIBUS_MSG_PRICE_UPDATE, 0, room, &got) ==
+          TRIBUS_BAD_ARG);
+    CHECK(tribus_bus_claim(a.bus, TRIBUS_MSG_PRICE_UPDATE, 4, room, &got) == TRIBUS_OK);
+    CHECK(got == 4);
+    memset(((tribus_msg_price_update *)room[3])->symbol, 'x', 16);
+    CHECK(tribus_bus_commit(a.bus, 5) == TRIBUS_BAD_ARG);
+    CHECK(tribus_bus_commit(a.bus, 4) == TRIBUS_BAD_ARG);
+    CHECK(strstr(tribus_error_text(), "symbol") != NULL);
+    room[0]->priority = TRIBUS_PRIORITY_CRITICAL;
+    CHECK(tribus_bus_commit(a.bus, 3) == TRIBUS_BAD_ARG);
+    room[0]->priority = TRIBUS_PRIORITY_NORMAL;
+    CHECK(poll_price(sub, NULL) == -1);
+    CHECK(tribus_bus_commit(a.bus, 3) == TRIBUS_OK); /* it is still claimed */
+    for (uint64_t i = 1; i < 4; i++)
+        CHECK(next(sub, NULL)->sequence == i);
+    CHECK(tribus_bus_claim(a.bus, TRIBUS_MSG_ORDER_REQUEST, 4, room, &got) == TRIBUS_OK);
+    CHECK(got == 1 && (room[0]->flags & TRIBUS_MSG_DURABLE) != 0);
+    publish_price(&a, 7); /* in another lane: the room is still ours */
+    CHECK(tribus_wire_text_set(((tribus_msg_order_request *)room[0])->order, 8, "o"));
+    CHECK(tribus_bus_commit(a.bus, 1) == TRIBUS_OK);
+    CHECK(tribus_bus_claim(a.bus, TRIBUS_MSG_PRICE_UPDATE, 4, room, &got) == TRIBUS_OK);
+    publish_price(&a, 8); /* in the same one */
+    CHECK(tribus_bus_commit(a.bus, 1) == TRIBUS_BAD_ARG);
+    close_end(&a);
+    close_end(&b);
+}
+
 static void publish_when_the_message_is_wrong_is_refused_with_the_reason(void)
 {
     const tribus_bus_cfg two = {.off = 1u << TRIBUS_BUS_NEURAL_GPU};
@@ -559,6 +627,8 @@ int main(void)
     next_when_lapped_says_exactly_how_many_were_lost();
     subscribe_with_filters_hands_out_only_what_matches();
     publish_when_urgent_overtakes_what_waits();
+    commit_publishes_what_was_claimed_in_order_and_in_its_turn();
+    commit_when_one_is_wrong_publishes_none();
     publish_when_the_message_is_wrong_is_refused_with_the_reason();
     next_when_a_publisher_writes_nonsense_drops_and_counts_it();
     subscribe_tells_the_bridge_what_is_wanted_until_it_ends();
