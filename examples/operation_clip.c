@@ -41,4 +41,5 @@ const tribus_operation_entry tribus_operation = {
     .output_count = 1,
     .params = {{"most", false, 1.0, 0.0, 1e30, "the bound"}},
     .param_count = 1,
+    .flags = TRIBUS_OPERATION_ROWS,
     .run = run};

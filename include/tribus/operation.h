@@ -19,7 +19,14 @@
 extern "C" {
 #endif
 
-#define TRIBUS_OPERATION_ABI 1u
+#define TRIBUS_OPERATION_ABI 2u
+
+enum { /* tribus_operation_entry.flags */
+       /* A row of an output (its first dimension) depends on the same row of the inputs and
+        * on nothing else. Stages with `batch` may then hand several runs over in one call,
+        * as one tensor of so many times the rows. */
+       TRIBUS_OPERATION_ROWS = 1u
+};
 
 /* One run: tensors dense, row-major, host memory, 64-byte aligned, borrowed during the call.
  * Inputs must not be written. */
@@ -45,6 +52,7 @@ typedef struct tribus_operation_entry {
     uint32_t output_count;
     tribus_kernel_param params[TRIBUS_KERNEL_MAX_PARAMS];
     uint32_t param_count;
+    uint32_t flags;  /* TRIBUS_OPERATION_ bits */
     int64_t cost_ns; /* what one run takes, roughly; 0: unknown */
 
     /* params: param_count values in the order of the table, inside their bounds. *context

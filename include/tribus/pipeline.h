@@ -8,16 +8,17 @@
  * Memory      tribus_pipeline_register() makes all memory at once, through the session.
  *             Every stage has as many slots as runs can be in flight; a run uses one slot
  *             of every stage, so nothing is allocated, loaned or copied while it runs.
- * Order       Runs pass every edge in the order they were submitted, and results come in
- *             that order. A run that fails or is late still passes every edge, marked, so
- *             nothing is lost without a result.
+ * Order       Runs of one priority pass every edge in the order they were submitted, and
+ *             their results come in that order; a more urgent one overtakes them at every
+ *             stage but those that carry state. A run that fails or is late still passes
+ *             every edge, marked, so nothing is lost without a result.
  * Threads     A handle belongs to the thread that opened its session.
  * Trust       The text of a pipeline is hostile until checked; each process lays the
  *             memory out from its own checked copy and believes no offset found in shared
  *             memory. Descriptors are copied, checked, used. Bytes of a slot that a stage
  *             reads can be changed by a misbehaving host of the same user.
- * Cost        An edge is one 64-byte cell of a ring between two hosts; neither agent nor
- *             submitter is on the path.
+ * Cost        A hand-over is one 64-byte line that a stage's host writes and the hosts of
+ *             its readers poll; neither agent nor submitter is on the path.
  *
  * docs/pipelines.md describes the YAML of a pipeline.
  */
@@ -35,6 +36,8 @@ extern "C" {
 #define TRIBUS_PIPELINE_NAME_BYTES 48u
 #define TRIBUS_PIPELINE_TEXT_BYTES 240u
 #define TRIBUS_PIPELINE_MOST_RUNS  256u /* in flight */
+
+#define TRIBUS_PIPELINE_MOST_PRIORITY 9u /* first; 0 is last */
 
 typedef struct tribus_pipeline tribus_pipeline;
 
@@ -127,6 +130,14 @@ TRIBUS_MUST_CHECK tribus_status tribus_pipeline_copy_input(tribus_pipeline *pipe
                                                            uint32_t i, const void *from,
                                                            size_t bytes);
 
+/* Give the claimed run a priority instead of the pipeline's: 0 (last) to 9 (first). At every
+ * host its stages go before those of less urgent runs that wait there, and its result comes
+ * as soon as it is there. A stage that carries state takes runs in the order of submission
+ * all the same, and a full pipeline is full for urgent runs, too: leave room.
+ * Returns TRIBUS_OK or TRIBUS_BAD_ARG (nothing claimed, no such priority). */
+TRIBUS_MUST_CHECK tribus_status tribus_pipeline_set_priority(tribus_pipeline *pipe,
+                                                             uint32_t priority);
+
 /* Start the claimed run. deadline_ns: from now; 0: that of the pipeline. run: its number,
  * from 1; may be NULL.
  * Returns TRIBUS_OK, TRIBUS_BAD_ARG (nothing claimed, or a kept input never written). */
@@ -149,8 +160,8 @@ typedef struct tribus_pipeline_result {
     int64_t queue_ns, compute_ns, handoff_ns;
 } tribus_pipeline_result;
 
-/* Wait for the result of the oldest run that has none yet. Its tensors are borrowed until
- * tribus_pipeline_release().
+/* Wait for the result of the oldest run that has none yet, or of a more urgent one that is
+ * through. Its tensors are borrowed until tribus_pipeline_release().
  * Returns TRIBUS_OK (look at out->status), TRIBUS_EMPTY (nothing in flight),
  * TRIBUS_TIMEOUT, TRIBUS_PEER_LOST (text names the stage whose host died; the run stays in
  * flight, and awaiting again gets it when a successor has finished it), TRIBUS_CORRUPT or
@@ -234,6 +245,7 @@ typedef struct tribus_pipeline_stage_row {
     uint32_t state; /* tribus_stage_state */
     char text[TRIBUS_PIPELINE_TEXT_BYTES];
     uint64_t runs, failed, late, skipped, redelivered;
+    uint64_t calls; /* of the operation: fewer than runs where it took several at once */
     tribus_pipeline_span queue, compute, handoff;
 } tribus_pipeline_stage_row;
 
@@ -251,7 +263,7 @@ typedef struct tribus_pipeline_stats {
     uint32_t runs_in_flight, most_runs;
     uint64_t memory_bytes;
     uint64_t submitted, finished, failed, late, refused; /* refused: FULL at claim */
-    uint64_t handoffs;                                   /* tokens that passed a link */
+    uint64_t handoffs;                                   /* runs that passed a link */
     uint64_t bytes_by_reference, bytes_copied;
     double zero_copy; /* share of bytes by reference, 0..1; 1 when nothing passed */
     tribus_pipeline_span total, handoff; /* of a run: submit to result; all its hand-offs */

@@ -110,10 +110,11 @@ static void show_stage(const tribus_pipeline_stage_row *r, bool json)
 {
     if (json) {
         printf("{\"stage\":\"%s\",\"domain\":\"%s\",\"operation\":\"%s\",\"state\":\"%s\","
-               "\"host\":\"%s\",\"device\":\"%s\",\"runs\":%" PRIu64 ",\"failed\":%" PRIu64
-               ",\"late\":%" PRIu64 ",\"skipped\":%" PRIu64 ",\"redelivered\":%" PRIu64,
+               "\"host\":\"%s\",\"device\":\"%s\",\"runs\":%" PRIu64 ",\"calls\":%" PRIu64
+               ",\"failed\":%" PRIu64 ",\"late\":%" PRIu64 ",\"skipped\":%" PRIu64
+               ",\"redelivered\":%" PRIu64,
                r->name, r->domain, r->operation, state_name(r->state), r->host, r->device,
-               r->runs, r->failed, r->late, r->skipped, r->redelivered);
+               r->runs, r->calls, r->failed, r->late, r->skipped, r->redelivered);
         json_span("queue", &r->queue);
         json_span("compute", &r->compute);
         json_span("handoff", &r->handoff);
@@ -125,6 +126,8 @@ static void show_stage(const tribus_pipeline_stage_row *r, bool json)
            r->device[0] != '\0' ? " on " : "", r->device);
     if (r->text[0] != '\0')
         printf("    %s\n", r->text);
+    if (r->calls < r->runs)
+        printf("    %" PRIu64 " runs in %" PRIu64 " calls\n", r->runs, r->calls);
     if (r->failed + r->late + r->skipped + r->redelivered > 0)
         printf("    failed %" PRIu64 ", late %" PRIu64 ", skipped %" PRIu64
                ", redelivered %" PRIu64 "\n",
@@ -142,7 +145,7 @@ static void show_link(const tribus_pipeline_link_row *l, bool json)
                l->from, l->to, l->state ? "true" : "false", l->runs, l->bytes_by_reference,
                l->bytes_copied);
     else
-        printf("  %s -> %s%s: %" PRIu64 " tokens, %.1f MiB by reference, %.1f MiB copied\n",
+        printf("  %s -> %s%s: %" PRIu64 " runs, %.1f MiB by reference, %.1f MiB copied\n",
                l->from[0] != '\0' ? l->from : "(submitter)",
                l->to[0] != '\0' ? l->to : "(results)", l->state ? ", next run" : "",
                l->runs, (double)l->bytes_by_reference / 1048576.0,
@@ -216,8 +219,8 @@ static void dot(const tribus_pipeline *pipe)
 static void trace(const tribus_pipeline *pipe)
 {
     const tribus_graph *g = pipe->plan->graph;
-    const uint64_t finished = tribus_load_rlx(&pipe->plan->shm->finished);
-    const tribus_plan_stamp_shm *first = tribus_plan_stamp(pipe->plan, finished, 0);
+    const uint64_t finished = tribus_load_rlx(&pipe->plan->shm->last);
+    const tribus_plan_pass_shm *first = tribus_plan_pass(pipe->plan, finished, 0);
     const int64_t origin = tribus_load_rlx(&first->end_ns);
     const char *comma = "";
 
@@ -226,7 +229,7 @@ static void trace(const tribus_pipeline *pipe)
         "\"},\"traceEvents\":[",
         g->name, finished);
     for (uint32_t i = 1; finished > 0 && i + 1 < g->node_count; i++) {
-        const tribus_plan_stamp_shm *s = tribus_plan_stamp(pipe->plan, finished, i);
+        const tribus_plan_pass_shm *s = tribus_plan_pass(pipe->plan, finished, i);
         const int64_t begin = tribus_load_rlx(&s->begin_ns);
         const int64_t end = tribus_load_rlx(&s->end_ns);
         const int64_t queue = tribus_load_rlx(&s->queue_ns);

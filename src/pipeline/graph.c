@@ -17,7 +17,7 @@ static const char *const keys_stage_input[] = {"name", "dtype", "shape", "option
 static const char *const keys_output[] = {"name", "dtype", "shape", NULL};
 static const char *const keys_stage[] = {"name",    "domain", "operation",   "inputs",
                                          "outputs", "params", "deadline_ms", "finite",
-                                         "when",    "about",  NULL};
+                                         "when",    "batch",  "about",       NULL};
 
 const char *tribus_graph_domain_name(uint32_t domain)
 {
@@ -336,6 +336,27 @@ static tribus_status read_deadline(const tribus_document *doc, tribus_node map,
     return TRIBUS_OK;
 }
 
+static tribus_status read_batch(const tribus_document *doc, tribus_node stage,
+                                const char *owner, uint32_t *out)
+{
+    const tribus_node node = tribus_document_get(doc, stage, "batch");
+    int64_t whole = 1;
+
+    if (node != 0) {
+        const tribus_status st = tribus_document_whole(doc, node, "batch", &whole);
+
+        if (st != TRIBUS_OK)
+            return st;
+    }
+    if (whole < 1 || whole > TRIBUS_GRAPH_MOST_BATCH)
+        return tribus_document_fault(
+            doc, tribus_document_line(doc, node),
+            "%s: batch: %lld runs in one call; 1 to %u are possible", owner,
+            (long long)whole, TRIBUS_GRAPH_MOST_BATCH);
+    *out = (uint32_t)whole;
+    return TRIBUS_OK;
+}
+
 static tribus_status read_domain(const tribus_document *doc, tribus_node stage,
                                  tribus_graph_node *n)
 {
@@ -402,6 +423,8 @@ static tribus_status read_stage(const tribus_graph *g, const tribus_document *do
     st = read_params(g, doc, tribus_document_get(doc, node, "params"), owner, n);
     if (st == TRIBUS_OK)
         st = read_deadline(doc, node, owner, &n->deadline_ns);
+    if (st == TRIBUS_OK)
+        st = read_batch(doc, node, owner, &n->batch);
     item = tribus_document_get(doc, node, "finite");
     if (st == TRIBUS_OK && item != 0)
         st = tribus_document_bool(doc, item, owner, &n->finite);

@@ -7,7 +7,7 @@
  *
  * Node 0 is the submitter giving inputs, node node_count - 1 the submitter taking results,
  * the stages are between them in the order of the file. A link joins two nodes, whatever
- * the number of edges between them; tokens pass links. A state link brings what the run
+ * the number of edges between them; runs pass links. A state link brings what the run
  * before made. A node that reads nothing from this run hangs on node 0, and one that nobody
  * reads in this run hangs on the last node: so every run passes every node, and its result
  * is the proof that no stage holds it any more.
@@ -27,6 +27,7 @@
 #define TRIBUS_GRAPH_MOST_KEPT    16u
 #define TRIBUS_GRAPH_MOST_BYTES   ((uint64_t)1 << 40)
 #define TRIBUS_GRAPH_DEFAULT_RUNS 8u
+#define TRIBUS_GRAPH_MOST_BATCH   64u
 
 typedef struct tribus_graph_source {
     uint32_t node, port; /* port: of its outputs */
@@ -66,6 +67,7 @@ typedef struct tribus_graph_node {
     tribus_graph_param params[TRIBUS_GRAPH_MOST_PARAMS];
     uint32_t param_count;
     int64_t deadline_ns; /* from submit to the beginning of the stage; 0: none */
+    uint32_t batch;      /* runs that one call may take; 1: one each */
     bool finite;         /* outputs with NaN or infinity fail the run */
     uint64_t slot_bytes; /* of one run's outputs; a multiple of 64, 0 when none */
     uint32_t *in_links, *out_links;
@@ -76,7 +78,7 @@ typedef struct tribus_graph_node {
 typedef struct tribus_graph_link {
     uint32_t from, to;
     bool state;
-    uint64_t bytes; /* that a token stands for */
+    uint64_t bytes; /* that a run hands over */
     int line;
 } tribus_graph_link;
 

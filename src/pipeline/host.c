@@ -16,6 +16,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* Measurements reach the histograms at the latest so long after a host had nothing to do. */
+#define FLUSH_NS INT64_C(10000000)
+
 typedef struct served {
     uint64_t key;
     tribus_plan *plan;
@@ -35,9 +38,10 @@ struct tribus_host {
     tribus_device *device;
     tribus_device *cpu; /* the same, or a second one for what the device cannot run */
     char device_name[16];
-    served plans[TRIBUS_HOST_MOST_PLANS]; /* by priority, highest first */
+    served *plans[TRIBUS_HOST_MOST_PLANS]; /* by priority, highest first */
     uint32_t plan_count;
-    int64_t free_ns; /* when the last stage was done */
+    int64_t free_ns;    /* when the last stage was done */
+    int64_t flushed_ns; /* when measurements were last put where others see them */
 };
 
 static bool stopped(const tribus_host *host)
@@ -80,14 +84,14 @@ tribus_status tribus_host_open(const tribus_host_cfg *cfg, const tribus_peers *p
 static void set_claim(const served *v, uint32_t node, tribus_stage_state state)
 {
     /* R2 pairs with A2 in tribus_pipeline_ready_wait's look and in get_stage. */
-    tribus_store_rel(&tribus_plan_stage(v->plan, node)->claim,
+    tribus_store_rel(tribus_plan_claim(v->plan, node),
                      tribus_plan_claim_word(state, v->place));
     tribus_doorbell_press(tribus_plan_bell(v->plan));
 }
 
 static void free_claim(const served *v, uint32_t node)
 {
-    tribus_store_rel(&tribus_plan_stage(v->plan, node)->claim, (uint64_t)0);
+    tribus_store_rel(tribus_plan_claim(v->plan, node), (uint64_t)0);
 }
 
 /* Keep the stages in the order of the graph, so that one pass carries a run far. */
@@ -111,9 +115,8 @@ static void insert_stage(served *v, tribus_stage *stage)
 /* A stage that cannot be had says why, to the submitter. */
 static void refuse(const served *v, uint32_t node)
 {
-    tribus_plan_stage_shm *shm = tribus_plan_stage(v->plan, node);
-
-    (void)snprintf(shm->text, sizeof(shm->text), "%s", tribus_error_text());
+    (void)snprintf(tribus_plan_text(v->plan, node), TRIBUS_PIPELINE_TEXT_BYTES, "%s",
+                   tribus_error_text());
     set_claim(v, node, TRIBUS_STAGE_FAILED);
     tribus_log(TRIBUS_LOG_ERROR, "pipeline %s: %s", v->plan->graph->name,
                tribus_error_text());
@@ -123,12 +126,12 @@ static void refuse(const served *v, uint32_t node)
 static void say_where(const tribus_host *h, const served *v, uint32_t node,
                       const tribus_stage *stage)
 {
-    tribus_plan_stage_shm *shm = tribus_plan_stage(v->plan, node);
+    char *text = tribus_plan_text(v->plan, node);
 
     if (tribus_stage_device(stage) == h->device)
-        shm->text[0] = '\0';
+        text[0] = '\0';
     else
-        (void)snprintf(shm->text, sizeof(shm->text), "runs on cpu: not to be had on %s",
+        (void)snprintf(text, TRIBUS_PIPELINE_TEXT_BYTES, "runs on cpu: not to be had on %s",
                        h->device_name);
 }
 
@@ -170,7 +173,7 @@ static void read_loads(const tribus_host *h, const served *v, loads *out)
     }
     for (uint32_t i = 1; out->rivals && i + 1 < v->plan->graph->node_count; i++) {
         const uint32_t host =
-            tribus_plan_claim_host(tribus_load_rlx(&tribus_plan_stage(v->plan, i)->claim));
+            tribus_plan_claim_host(tribus_load_rlx(tribus_plan_claim(v->plan, i)));
 
         if (host != TRIBUS_PLAN_NO_HOST)
             out->of[host] += cost_of(v, i);
@@ -205,8 +208,8 @@ static bool leave_it(const tribus_host *h, const served *v, uint32_t node)
 
 static bool claim(const tribus_host *h, served *v, uint32_t node)
 {
-    tribus_plan_stage_shm *shm = tribus_plan_stage(v->plan, node);
-    uint64_t now = tribus_load_acq(&shm->claim); /* A2 pairs with R2 in set_claim */
+    _Atomic(uint64_t) *word = tribus_plan_claim(v->plan, node);
+    uint64_t now = tribus_load_acq(word); /* A2 pairs with R2 in set_claim */
     const uint32_t owner = tribus_plan_claim_host(now);
 
     if (owner != TRIBUS_PLAN_NO_HOST &&
@@ -217,7 +220,7 @@ static bool claim(const tribus_host *h, served *v, uint32_t node)
         return false;
     }
     v->deferred = 0;
-    return tribus_cas_ar(&shm->claim, &now,
+    return tribus_cas_ar(word, &now,
                          tribus_plan_claim_word(TRIBUS_STAGE_LOADING, v->place));
 }
 
@@ -229,6 +232,7 @@ static bool take_stage(tribus_host *h, served *v, uint32_t node)
                                   .device = h->device,
                                   .cpu = h->cpu,
                                   .device_mem = v->device_mem,
+                                  .pending = v->pending,
                                   .threads = h->cfg.threads == 0 ? 1 : h->cfg.threads};
     tribus_stage *stage = NULL;
     tribus_status st;
@@ -236,10 +240,6 @@ static bool take_stage(tribus_host *h, served *v, uint32_t node)
     if (!claim(h, v, node))
         return false;
     st = tribus_stage_open(&cfg, &stage);
-    if (st == TRIBUS_FULL) { /* its reader is behind: try again at the next tick */
-        free_claim(v, node);
-        return false;
-    }
     if (st != TRIBUS_OK) {
         refuse(v, node);
         return false;
@@ -255,7 +255,7 @@ uint32_t tribus_host_take(tribus_host *h)
     uint32_t taken = 0;
 
     for (uint32_t i = 0; i < h->plan_count; i++) {
-        served *v = &h->plans[i];
+        served *v = h->plans[i];
         const tribus_graph *g = v->plan->graph;
 
         memset(v->pending, 0xff, sizeof(v->pending)); /* a hint may have died with a host */
@@ -305,8 +305,7 @@ static bool balance(const tribus_host *h, served *v)
         const uint32_t node = tribus_stage_node(v->stages[k]);
         const uint32_t to = least_busy(v, node, &l);
 
-        if (to == TRIBUS_PLAN_NO_HOST || l.of[to] + cost_of(v, node) >= l.of[v->place] ||
-            !tribus_stage_is_idle(v->stages[k]))
+        if (to == TRIBUS_PLAN_NO_HOST || l.of[to] + cost_of(v, node) >= l.of[v->place])
             continue;
         give_up(v, k, to);
         return true; /* one at a look: the other's load is to be seen first */
@@ -319,7 +318,7 @@ uint32_t tribus_host_balance(tribus_host *h)
     uint32_t given = 0;
 
     for (uint32_t i = 0; i < h->plan_count; i++)
-        given += balance(h, &h->plans[i]) ? 1 : 0;
+        given += balance(h, h->plans[i]) ? 1 : 0;
     return given;
 }
 
@@ -338,39 +337,61 @@ static tribus_status reach(tribus_host *h, served *v)
     return st;
 }
 
+static void served_free(tribus_host *h, served *v)
+{
+    if (v->registered)
+        tribus_device_unregister(h->device, v->plan->mem);
+    free(v->stages);
+    free(v->by_node);
+    tribus_plan_close(v->plan);
+    free(v);
+}
+
+static tribus_status served_new(tribus_host *h, void *mem, size_t bytes, uint64_t key,
+                                served **out)
+{
+    served *v = calloc(1, sizeof(*v));
+    tribus_status st;
+
+    if (v == NULL)
+        return tribus_error_set(TRIBUS_NO_MEMORY, "serve a pipeline");
+    v->key = key;
+    st = tribus_plan_open(mem, bytes, &v->plan);
+    if (st == TRIBUS_OK) {
+        v->stages = calloc(v->plan->graph->node_count, sizeof(tribus_stage *));
+        v->by_node = calloc(v->plan->graph->node_count, sizeof(tribus_stage *));
+        if (v->stages == NULL || v->by_node == NULL)
+            st = tribus_error_set(TRIBUS_NO_MEMORY, "serve %s", v->plan->graph->name);
+    }
+    if (st == TRIBUS_OK)
+        st = reach(h, v);
+    if (st == TRIBUS_OK)
+        st = tribus_plan_join(v->plan, &h->peers, h->device_name, &v->place);
+    if (st != TRIBUS_OK) {
+        served_free(h, v);
+        return st;
+    }
+    *out = v;
+    return TRIBUS_OK;
+}
+
 tribus_status tribus_host_attach(tribus_host *h, void *mem, size_t bytes, uint64_t key)
 {
-    served v = {.key = key};
     uint32_t at = h->plan_count;
+    served *v = NULL;
     tribus_status st;
 
     if (h->plan_count == TRIBUS_HOST_MOST_PLANS)
         return tribus_error_set(TRIBUS_FULL, "a host serves %u pipelines at most",
                                 TRIBUS_HOST_MOST_PLANS);
-    st = tribus_plan_open(mem, bytes, &v.plan);
+    st = served_new(h, mem, bytes, key, &v);
     if (st != TRIBUS_OK)
         return st;
-    v.stages = calloc(v.plan->graph->node_count, sizeof(tribus_stage *));
-    v.by_node = calloc(v.plan->graph->node_count, sizeof(tribus_stage *));
-    if (v.stages == NULL || v.by_node == NULL)
-        st = tribus_error_set(TRIBUS_NO_MEMORY, "serve %s", v.plan->graph->name);
-    if (st == TRIBUS_OK)
-        st = reach(h, &v);
-    if (st == TRIBUS_OK)
-        st = tribus_plan_join(v.plan, &h->peers, h->device_name, &v.place);
-    if (st != TRIBUS_OK) {
-        if (v.registered)
-            tribus_device_unregister(h->device, v.plan->mem);
-        free(v.stages);
-        free(v.by_node);
-        tribus_plan_close(v.plan);
-        return st;
-    }
-    tribus_store_rlx(&tribus_plan_host(v.plan, v.place)->domains,
+    tribus_store_rlx(&tribus_plan_host(v->plan, v->place)->domains,
                      (uint64_t)h->cfg.domains); /* a wish, it publishes nothing */
-    while (at > 0 && h->plans[at - 1].plan->graph->priority < v.plan->graph->priority)
+    while (at > 0 && h->plans[at - 1]->plan->graph->priority < v->plan->graph->priority)
         at--;
-    memmove(&h->plans[at + 1], &h->plans[at], (h->plan_count - at) * sizeof(v));
+    memmove(&h->plans[at + 1], &h->plans[at], (h->plan_count - at) * sizeof(*h->plans));
     h->plans[at] = v;
     h->plan_count++;
     return TRIBUS_OK;
@@ -378,32 +399,28 @@ tribus_status tribus_host_attach(tribus_host *h, void *mem, size_t bytes, uint64
 
 static void leave(tribus_host *h, uint32_t i)
 {
-    served *v = &h->plans[i];
+    served *v = h->plans[i];
 
     for (uint32_t k = 0; k < v->count; k++) {
         free_claim(v, tribus_stage_node(v->stages[k]));
         tribus_stage_close(v->stages[k]);
     }
     for (uint32_t k = 1; k + 1 < v->plan->graph->node_count; k++) {
-        const uint64_t claim_word = tribus_load_rlx(&tribus_plan_stage(v->plan, k)->claim);
+        const uint64_t claim_word = tribus_load_rlx(tribus_plan_claim(v->plan, k));
 
         if (tribus_plan_claim_host(claim_word) == v->place)
             free_claim(v, k); /* one that failed */
     }
     tribus_plan_leave(v->plan, v->place);
-    if (v->registered)
-        tribus_device_unregister(h->device, v->plan->mem);
-    free(v->stages);
-    free(v->by_node);
-    tribus_plan_close(v->plan);
+    served_free(h, v);
     h->plan_count--;
-    memmove(v, v + 1, (h->plan_count - i) * sizeof(*v));
+    memmove(&h->plans[i], &h->plans[i + 1], (h->plan_count - i) * sizeof(*h->plans));
 }
 
 void tribus_host_detach(tribus_host *h, uint64_t key)
 {
     for (uint32_t i = 0; i < h->plan_count; i++) {
-        if (h->plans[i].key == key) {
+        if (h->plans[i]->key == key) {
             leave(h, i);
             return;
         }
@@ -425,7 +442,7 @@ void tribus_host_close(tribus_host *host)
 bool tribus_host_serves(const tribus_host *h, uint64_t key)
 {
     for (uint32_t i = 0; i < h->plan_count; i++)
-        if (h->plans[i].key == key)
+        if (h->plans[i]->key == key)
             return true;
     return false;
 }
@@ -437,26 +454,23 @@ uint32_t tribus_host_plans(const tribus_host *h)
 
 uint64_t tribus_host_plan_key(const tribus_host *h, uint32_t i, bool *over)
 {
-    const tribus_plan_shm *shm = h->plans[i].plan->shm;
+    const tribus_plan_shm *shm = h->plans[i]->plan->shm;
     const uint64_t owner = tribus_load_rlx(&shm->owner); /* an identity to ask about */
 
     *over = tribus_load_rlx(&shm->closing) != 0 ||
             h->peers.alive(h->peers.context, (uint32_t)(owner >> 32), (uint32_t)owner) == 0;
-    return h->plans[i].key;
+    return h->plans[i]->key;
 }
 
 /* ---- running ---- */
 
 /* Returns whether it ran; a stage that must be given up is gone afterwards. */
-static bool step_stage(tribus_host *h, served *v, tribus_stage *stage)
+static bool step_stage(tribus_host *h, served *v, tribus_stage *stage, uint64_t run)
 {
-    const tribus_status st = tribus_stage_step(stage, &h->free_ns);
     uint32_t i = 0;
 
-    if (st == TRIBUS_OK)
+    if (tribus_stage_step(stage, run, &h->free_ns) == TRIBUS_OK)
         return true;
-    if (st == TRIBUS_FULL)
-        return false;
     while (v->stages[i] != stage)
         i++;
     drop_stage(v, i);
@@ -470,8 +484,9 @@ static uint32_t step_all(tribus_host *h, served *v)
 
     for (uint32_t k = 0; k < v->count;) {
         tribus_stage *stage = v->stages[k];
+        const uint64_t run = tribus_stage_next(stage);
 
-        if (tribus_stage_ready(stage) && step_stage(h, v, stage))
+        if (run != 0 && step_stage(h, v, stage, run))
             ran++;
         if (k < v->count && v->stages[k] == stage) /* not given up */
             k++;
@@ -479,9 +494,9 @@ static uint32_t step_all(tribus_host *h, served *v)
     return ran;
 }
 
-/* Gather hints; the first pending node whose stage is ready, or UINT32_MAX. Bits of stages
- * that are not ready, or not ours, are cleared: their next token hints again. */
-static uint32_t next_hinted(served *v)
+/* Gather hints; the first pending node whose stage has a run to do, or UINT32_MAX. Bits of
+ * stages that have none, or are not ours, are cleared: what comes next hints again. */
+static uint32_t next_hinted(served *v, uint64_t *run)
 {
     const uint32_t words = tribus_plan_hint_words(v->plan);
 
@@ -489,9 +504,11 @@ static uint32_t next_hinted(served *v)
         v->pending[w] |= tribus_plan_take_hints(v->plan, v->place, w);
         while (v->pending[w] != 0) {
             const uint32_t node = w * 64 + (uint32_t)__builtin_ctzll(v->pending[w]);
+            tribus_stage *stage =
+                node < v->plan->graph->node_count ? v->by_node[node] : NULL;
 
-            if (node < v->plan->graph->node_count && v->by_node[node] != NULL &&
-                tribus_stage_ready(v->by_node[node]))
+            *run = stage != NULL ? tribus_stage_next(stage) : 0;
+            if (*run != 0)
                 return node;
             v->pending[w] &= v->pending[w] - 1;
         }
@@ -499,18 +516,55 @@ static uint32_t next_hinted(served *v)
     return UINT32_MAX;
 }
 
-/* Look only where hints say; a stage stays pending until it is not ready. */
+/* Look only where hints say; a stage stays pending until it has nothing to do. */
 static uint32_t step_hinted(tribus_host *h, served *v)
 {
-    uint32_t ran = 0, node;
+    uint32_t ran = 0;
 
     while (ran < v->count) {
-        node = next_hinted(v);
-        if (node == UINT32_MAX || !step_stage(h, v, v->by_node[node]))
+        uint64_t run;
+        const uint32_t node = next_hinted(v, &run);
+
+        if (node == UINT32_MAX || !step_stage(h, v, v->by_node[node], run))
             break;
         ran++;
     }
     return ran;
+}
+
+static bool goes_before(const tribus_stage *a, uint64_t run, const tribus_stage *b,
+                        uint64_t other)
+{
+    const uint32_t pa = tribus_stage_priority(a, run), pb = tribus_stage_priority(b, other);
+
+    return pa != pb ? pa > pb : run < other;
+}
+
+/* Runs differ in priority: do the most urgent that any of our stages has, of equal ones the
+ * oldest. */
+static uint32_t step_urgent(tribus_host *h, served *v)
+{
+    tribus_stage *best = NULL;
+    uint64_t best_run = 0;
+
+    for (uint32_t k = 0; k < v->count; k++) {
+        tribus_stage *stage = v->stages[k];
+        const uint64_t run = tribus_stage_next(stage);
+
+        if (run != 0 && (best == NULL || goes_before(stage, run, best, best_run))) {
+            best = stage;
+            best_run = run;
+        }
+    }
+    return best != NULL && step_stage(h, v, best, best_run) ? 1 : 0;
+}
+
+static uint32_t step_plan(tribus_host *h, served *v)
+{
+    /* Relaxed: shown by the passes of the runs it is about. */
+    if (tribus_load_rlx(&v->plan->shm->mixed) != 0)
+        return step_urgent(h, v);
+    return tribus_plan_has_hints(v->plan) ? step_hinted(h, v) : step_all(h, v);
 }
 
 uint32_t tribus_host_step(tribus_host *h)
@@ -518,19 +572,33 @@ uint32_t tribus_host_step(tribus_host *h)
     uint32_t ran = 0;
 
     for (uint32_t i = 0; i < h->plan_count; i++)
-        ran += tribus_plan_has_hints(h->plans[i].plan) ? step_hinted(h, &h->plans[i])
-                                                       : step_all(h, &h->plans[i]);
+        ran += step_plan(h, h->plans[i]);
     return ran;
 }
 
 static bool plan_ready(served *v)
 {
-    if (tribus_plan_has_hints(v->plan))
-        return next_hinted(v) != UINT32_MAX;
+    uint64_t run;
+
+    if (tribus_plan_has_hints(v->plan) && tribus_load_rlx(&v->plan->shm->mixed) == 0)
+        return next_hinted(v, &run) != UINT32_MAX;
     for (uint32_t k = 0; k < v->count; k++)
-        if (tribus_stage_ready(v->stages[k]))
+        if (tribus_stage_next(v->stages[k]) != 0)
             return true;
     return false;
+}
+
+/* Now and then, when there is nothing else to do. */
+static void flush(tribus_host *h)
+{
+    const int64_t now = tribus_now_ns();
+
+    if (now - h->flushed_ns < FLUSH_NS)
+        return;
+    h->flushed_ns = now;
+    for (uint32_t i = 0; i < h->plan_count; i++)
+        for (uint32_t k = 0; k < h->plans[i]->count; k++)
+            tribus_stage_flush(h->plans[i]->stages[k]);
 }
 
 typedef struct waiting {
@@ -545,7 +613,7 @@ static int something_ready(void *context)
     tribus_host *h = w->host;
 
     for (uint32_t i = 0; i < h->plan_count; i++)
-        if (plan_ready(&h->plans[i]))
+        if (plan_ready(h->plans[i]))
             return 1;
     return stopped(h) || (w->extra != NULL && w->extra(w->context) != 0);
 }
@@ -559,8 +627,9 @@ tribus_status tribus_host_wait(tribus_host *h, tribus_doorbell_shm *extra,
     const tribus_wait_cfg cfg = {.spin_ns = h->cfg.spin_ns, .timeout_ns = timeout_ns};
     uint32_t count = 0;
 
+    flush(h);
     for (uint32_t i = 0; i < h->plan_count; i++)
-        bells[count++] = tribus_plan_host_bell(h->plans[i].plan, h->plans[i].place);
+        bells[count++] = tribus_plan_host_bell(h->plans[i]->plan, h->plans[i]->place);
     if (extra != NULL)
         bells[count++] = extra;
     return tribus_doorbell_wait(bells, count, something_ready, &w, &cfg);

@@ -70,12 +70,71 @@ static tribus_status unknown(const tribus_graph *graph, const tribus_graph_node 
         node->operation, list);
 }
 
+static tribus_status check_rows(const tribus_graph *graph, const tribus_graph_node *node,
+                                const char *what, const tribus_graph_port *port)
+{
+    if (port->ndim == 0)
+        return tribus_operation_fault(graph, node, TRIBUS_BAD_DATA,
+                                      "batch: %s %s has no dimension to grow along", what,
+                                      port->name);
+    if (port->bytes % 64u != 0)
+        return tribus_operation_fault(graph, node, TRIBUS_BAD_DATA,
+                                      "batch: %s %s has %llu bytes, no multiple of 64, so "
+                                      "runs do not lie side by side",
+                                      what, port->name, (unsigned long long)port->bytes);
+    return TRIBUS_OK;
+}
+
+/* Several runs in one call: each is some rows of a larger tensor. */
+static tribus_status check_batch(const tribus_graph *graph, const tribus_graph_node *node,
+                                 const tribus_operation_kind *kind)
+{
+    tribus_status st = TRIBUS_OK;
+
+    if (node->batch < 2)
+        return TRIBUS_OK;
+    if (kind->takes_rows == NULL || !kind->takes_rows(node->operation))
+        return tribus_operation_fault(graph, node, TRIBUS_BAD_DATA,
+                                      "batch: operation %s takes one run at a time",
+                                      node->operation);
+    if (node->when)
+        return tribus_operation_fault(graph, node, TRIBUS_BAD_DATA,
+                                      "batch: a stage with `when` takes one run at a time");
+    for (uint32_t i = 0; i < node->in_count + node->out_count; i++) {
+        const uint32_t link =
+            i < node->in_count ? node->in_links[i] : node->out_links[i - node->in_count];
+
+        if (graph->links[link].state)
+            return tribus_operation_fault(
+                graph, node, TRIBUS_BAD_DATA,
+                "batch: a stage with state takes one run at a time");
+    }
+    for (uint32_t i = 0; st == TRIBUS_OK && i < node->input_count; i++) {
+        const tribus_graph_source *s = &node->inputs[i].sources[0];
+
+        st = check_rows(graph, node, "input", &node->inputs[i]);
+        if (st == TRIBUS_OK && node->inputs[i].source_count > 0 &&
+            graph->nodes[s->node].outputs[s->port].keep)
+            st = tribus_operation_fault(graph, node, TRIBUS_BAD_DATA,
+                                        "batch: input %s reads a kept input, which is the "
+                                        "same for all runs",
+                                        node->inputs[i].name);
+    }
+    for (uint32_t i = 0; st == TRIBUS_OK && i < node->output_count; i++)
+        st = check_rows(graph, node, "output", &node->outputs[i]);
+    return st;
+}
+
 tribus_status tribus_operation_check(const tribus_graph *graph,
                                      const tribus_graph_node *node)
 {
     const tribus_operation_kind *kind = kind_of(node);
+    tribus_status st;
 
-    return kind != NULL ? kind->check(graph, node) : unknown(graph, node);
+    if (kind == NULL)
+        return unknown(graph, node);
+    st = kind->check(graph, node);
+    return st == TRIBUS_OK ? check_batch(graph, node, kind) : st;
 }
 
 bool tribus_operation_runs_on(const tribus_graph_node *node, tribus_device *device)
@@ -95,9 +154,7 @@ tribus_status tribus_operation_open(const tribus_graph *graph,
     tribus_operation *op;
     tribus_status st;
 
-    if (kind == NULL)
-        return unknown(graph, node);
-    st = kind->check(graph, node);
+    st = tribus_operation_check(graph, node);
     if (st != TRIBUS_OK)
         return st;
     op = calloc(1, sizeof(*op));
@@ -138,8 +195,10 @@ bool tribus_operation_accelerated(const tribus_operation *op)
 
 bool tribus_operation_same(tribus_operation *op, const tribus_operation_call *call)
 {
-    bool same = true;
+    const int64_t rows = call->input_count > 0 ? call->inputs[0].shape[0] : 0;
+    bool same = op->bound_rows == rows;
 
+    op->bound_rows = rows;
     for (uint32_t i = 0; i < call->input_count; i++) {
         same = same && op->bound[i] == call->inputs[i].data;
         op->bound[i] = call->inputs[i].data;

@@ -1,7 +1,7 @@
 /* operation.h -- what a stage runs: a model, a kernel, a built-in or a library's operation
  * behind one face.
  *
- * Not for   describing graphs (graph.h) or moving tokens (stage.h).
+ * Not for   describing graphs (graph.h) or moving runs (stage.h).
  * Cost      run binds the tensors when they differ from the last run's, then runs; kernels
  *           and models find tensors they saw before.
  */
@@ -54,6 +54,9 @@ typedef struct tribus_operation_kind {
     tribus_status (*check)(const tribus_graph *graph, const tribus_graph_node *node);
     /* (optional) NULL: on the CPU only. */
     bool (*runs_on)(const char *word, tribus_device *device);
+    /* (optional) Can one call take several runs? NULL: no. What only opening can tell is
+     * told then. */
+    bool (*takes_rows)(const char *word);
     tribus_status (*open)(tribus_operation *op);
     tribus_status (*run)(tribus_operation *op, const tribus_operation_call *call);
     void (*close)(tribus_operation *op);
@@ -71,6 +74,7 @@ struct tribus_operation {
     bool accelerated;
     /* first bytes of what is bound now, kinds that bind */
     const void *bound[2 * TRIBUS_GRAPH_MOST_PORTS];
+    int64_t bound_rows; /* of the first input */
 };
 
 /* The part of the table of built-in operations that is operation_quant.c's. */

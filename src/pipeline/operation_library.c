@@ -42,6 +42,11 @@ static tribus_status open_entry(tribus_operation *op, const tribus_operation_ent
     char why[TRIBUS_PIPELINE_TEXT_BYTES] = "";
     tribus_status st = tribus_operation_match(op->graph, op->node, entry);
 
+    if (st == TRIBUS_OK && op->node->batch > 1 &&
+        (entry->flags & TRIBUS_OPERATION_ROWS) == 0)
+        st = tribus_operation_fault(op->graph, op->node, TRIBUS_BAD_DATA,
+                                    "batch: operation %s takes one run at a time",
+                                    entry->name);
     if (st == TRIBUS_OK)
         st = tribus_operation_params(op->graph, op->node, entry, op->params);
     if (st != TRIBUS_OK || entry->open == NULL)
@@ -76,6 +81,12 @@ typedef struct library {
     void *handle;
     const tribus_operation_entry *entry;
 } library;
+
+static bool library_takes_rows(const char *word)
+{
+    (void)word; /* its table says, when it is opened */
+    return true;
+}
 
 static tribus_status open_library(tribus_operation *op)
 {
@@ -129,6 +140,7 @@ static void close_library(tribus_operation *op)
 const tribus_operation_kind tribus_operation_library = {.name = "library",
                                                         .knows = knows,
                                                         .check = check,
+                                                        .takes_rows = library_takes_rows,
                                                         .open = open_library,
                                                         .run = run_library,
                                                         .close = close_library};
@@ -148,6 +160,11 @@ static const tribus_operation_entry *find(const char *word)
 static bool knows_inbuilt(const char *word)
 {
     return find(word) != NULL;
+}
+
+static bool inbuilt_takes_rows(const char *word)
+{
+    return (find(word)->flags & TRIBUS_OPERATION_ROWS) != 0;
 }
 
 static tribus_status check_inbuilt(const tribus_graph *graph, const tribus_graph_node *node)
@@ -183,6 +200,7 @@ static void close_inbuilt(tribus_operation *op)
 const tribus_operation_kind tribus_operation_inbuilt = {.name = "built in",
                                                         .knows = knows_inbuilt,
                                                         .check = check_inbuilt,
+                                                        .takes_rows = inbuilt_takes_rows,
                                                         .open = open_inbuilt,
                                                         .run = run_inbuilt,
                                                         .close = close_inbuilt};

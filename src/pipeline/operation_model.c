@@ -65,11 +65,36 @@ static void expect(const tribus_graph_port *ports, uint32_t count, tribus_model_
     }
 }
 
+static bool takes_rows(const char *word)
+{
+    (void)word; /* the file says, when it is opened */
+    return true;
+}
+
+/* Is the first dimension of every port open in the file? */
+static tribus_status check_rows(const tribus_operation *op, const tribus_model *model)
+{
+    const tribus_model_port *ports;
+    uint32_t count;
+
+    for (int end = 0; end < 2; end++) {
+        ports = end == 0 ? tribus_model_inputs(model, &count)
+                         : tribus_model_outputs(model, &count);
+        for (uint32_t i = 0; i < count; i++)
+            if (ports[i].ndim < 1 || ports[i].shape[0] != -1)
+                return tribus_operation_fault(
+                    op->graph, op->node, TRIBUS_BAD_DATA,
+                    "batch: the first dimension of the model's %s %s is fixed",
+                    end == 0 ? "input" : "output", ports[i].name);
+    }
+    return TRIBUS_OK;
+}
+
 static tribus_status open_model(tribus_operation *op)
 {
     tribus_model_port in[TRIBUS_MODEL_MAX_PORTS], out[TRIBUS_MODEL_MAX_PORTS];
     tribus_model_cfg cfg = {.threads = op->threads,
-                            .bindings = op->graph->slots * 2 + 2,
+                            .bindings = op->graph->slots * (op->node->batch + 1) + 2,
                             .inputs = in,
                             .outputs = out,
                             .input_count = tribus_graph_operands(op->node),
@@ -86,7 +111,7 @@ static tribus_status open_model(tribus_operation *op)
     if (st != TRIBUS_OK)
         return tribus_operation_fault(op->graph, op->node, st, "%s", tribus_error_text());
     op->body = model;
-    return TRIBUS_OK;
+    return op->node->batch > 1 ? check_rows(op, model) : TRIBUS_OK;
 }
 
 static tribus_status run(tribus_operation *op, const tribus_operation_call *call)
@@ -111,6 +136,7 @@ static void close_model(tribus_operation *op)
 const tribus_operation_kind tribus_operation_model = {.name = "model",
                                                       .knows = knows,
                                                       .check = check,
+                                                      .takes_rows = takes_rows,
                                                       .open = open_model,
                                                       .run = run,
                                                       .close = close_model};

@@ -146,38 +146,15 @@ tribus_status tribus_pipeline_check(const tribus_pipeline_cfg *cfg, uint64_t *by
 
 /* ---- handles ---- */
 
-static tribus_status open_ends(tribus_pipeline *p)
-{
-    const tribus_graph *g = p->plan->graph;
-    const tribus_graph_node *first = &g->nodes[0], *last = &g->nodes[g->node_count - 1];
-
-    for (uint32_t i = 0; i < first->out_count; i++) {
-        const tribus_status st =
-            tribus_plan_end_open(p->plan, first->out_links[i], TRIBUS_WRITER, &p->out[i]);
-
-        if (st != TRIBUS_OK)
-            return st;
-    }
-    for (uint32_t i = 0; i < last->in_count; i++) {
-        const tribus_status st =
-            tribus_plan_end_open(p->plan, last->in_links[i], TRIBUS_READER, &p->in[i]);
-
-        if (st != TRIBUS_OK)
-            return st;
-    }
-    return TRIBUS_OK;
-}
-
 tribus_status tribus_pipeline_attach(tribus_plan *plan, const tribus_peers *peers,
                                      const tribus_pipeline_cfg *cfg, tribus_pipeline **out)
 {
     const tribus_graph *g = plan->graph;
-    const tribus_graph_node *first = &g->nodes[0], *last = &g->nodes[g->node_count - 1];
+    const tribus_graph_node *last = &g->nodes[g->node_count - 1];
     tribus_pipeline *p = calloc(1, sizeof(*p));
-    tribus_status st = TRIBUS_NO_MEMORY;
 
     if (p == NULL)
-        return tribus_error_set(st, "pipeline %s", g->name);
+        return tribus_error_set(TRIBUS_NO_MEMORY, "pipeline %s", g->name);
     p->plan = plan;
     p->peers = *peers;
     p->flags = cfg->flags;
@@ -185,21 +162,16 @@ tribus_status tribus_pipeline_attach(tribus_plan *plan, const tribus_peers *peer
     p->spin_ns = cfg->spin_ns;
     p->successor_ns = cfg->successor_ns;
     p->next_run = p->await_run = 1;
-    p->out = calloc(first->out_count + 1u, sizeof(*p->out));
-    p->copied = calloc(first->out_count + 1u, sizeof(*p->copied));
-    p->in = calloc(last->in_count + 1u, sizeof(*p->in));
-    p->tokens = calloc(last->in_count + 1u, sizeof(*p->tokens));
-    p->given_back = calloc(g->slots, 1);
+    p->passes = calloc(last->in_count + 1u, sizeof(*p->passes));
+    p->got = calloc(g->slots, sizeof(*p->got));
+    p->phase = calloc(g->slots, sizeof(*p->phase));
+    p->priority = calloc(g->slots, sizeof(*p->priority));
     p->result_made = calloc((size_t)g->slots * (last->input_count + 1u), 1);
-    if (p->out == NULL || p->copied == NULL || p->in == NULL || p->tokens == NULL ||
-        p->given_back == NULL || p->result_made == NULL)
-        st = tribus_error_set(st, "pipeline %s", g->name);
-    else
-        st = open_ends(p);
-    if (st != TRIBUS_OK) {
+    if (p->passes == NULL || p->got == NULL || p->phase == NULL || p->priority == NULL ||
+        p->result_made == NULL) {
         p->plan = NULL; /* stays the caller's */
         tribus_pipeline_close(p);
-        return st;
+        return tribus_error_set(TRIBUS_NO_MEMORY, "pipeline %s", g->name);
     }
     *out = p;
     return TRIBUS_OK;
@@ -217,24 +189,15 @@ void tribus_pipeline_close(tribus_pipeline *pipe)
     if (pipe == NULL)
         return;
     tribus_pipeline_close(pipe->before);
-    if (pipe->plan != NULL && !pipe->observer) {
-        const tribus_graph *g = pipe->plan->graph;
-
-        for (uint32_t i = 0; pipe->out != NULL && i < g->nodes[0].out_count; i++)
-            tribus_plan_end_close(&pipe->out[i]);
-        for (uint32_t i = 0; pipe->in != NULL && i < g->nodes[g->node_count - 1].in_count;
-             i++)
-            tribus_plan_end_close(&pipe->in[i]);
+    if (pipe->plan != NULL && !pipe->observer)
         end_plan(pipe);
-    }
     tribus_plan_close(pipe->plan);
     if (pipe->session != NULL)
         tribus_session_drop(pipe->session, &pipe->object, !pipe->observer);
-    free(pipe->out);
-    free(pipe->copied);
-    free(pipe->in);
-    free(pipe->tokens);
-    free(pipe->given_back);
+    free(pipe->passes);
+    free(pipe->got);
+    free(pipe->phase);
+    free(pipe->priority);
     free(pipe->result_made);
     free(pipe);
 }

@@ -16,17 +16,19 @@ struct tribus_pipeline {
     uint32_t flags;
     int64_t deadline_ns, spin_ns, successor_ns;
 
-    tribus_plan_end *out, *in; /* links of the first and the last node */
-    tribus_token *tokens;      /* of the run awaited */
-    uint64_t *copied;          /* per out-link: bytes of the claimed run that were copied */
-    uint32_t sent, got;
+    tribus_pass *passes;  /* of the run that finishes, one per link of the last node */
+    uint32_t *got;        /* per slot: links of the last node that the run has come by */
+    uint8_t *phase;       /* per slot: what the run is, see pipeline_run.c */
+    uint32_t *priority;   /* per slot: of the run */
+    uint8_t *result_made; /* per slot and result: the tensor is there */
 
     uint64_t next_run;  /* to be submitted */
-    uint64_t await_run; /* whose result is next */
+    uint64_t await_run; /* the oldest without a result; later ones may have theirs */
     uint64_t released;  /* this run and all before are */
+    uint32_t flying;    /* runs without a result */
+    uint32_t mixed;     /* of them, of another priority than the pipeline's */
     bool claimed;
-    uint8_t *given_back;  /* per slot: released out of order */
-    uint8_t *result_made; /* per slot and result: the tensor is there */
+    uint32_t claimed_priority;
     uint32_t version[TRIBUS_GRAPH_MOST_KEPT];
     bool kept_written[TRIBUS_GRAPH_MOST_KEPT], kept_dirty[TRIBUS_GRAPH_MOST_KEPT];
 

@@ -68,6 +68,20 @@ static void read_span(const tribus_plan_span_shm *span, tribus_pipeline_span *ou
                                   .most_ns = (int64_t)v.max_ns};
 }
 
+/* An input that was copied into its slot went by that copy, not by reference. */
+static void read_link(const tribus_pipeline *pipe, uint32_t i,
+                      tribus_pipeline_link_row *out)
+{
+    const tribus_plan_link_shm *shm = tribus_plan_link(pipe->plan, i);
+    uint64_t bytes = tribus_load_rlx(&shm->bytes);
+
+    out->runs = tribus_load_rlx(&shm->runs);
+    out->bytes_copied = tribus_load_rlx(&shm->bytes_copied);
+    if (pipe->plan->graph->links[i].from == 0)
+        bytes = bytes > out->bytes_copied ? bytes - out->bytes_copied : 0;
+    out->bytes_by_reference = bytes;
+}
+
 void tribus_pipeline_get_stats(const tribus_pipeline *pipe, tribus_pipeline_stats *out)
 {
     const tribus_graph *g = pipe->plan->graph;
@@ -91,11 +105,12 @@ void tribus_pipeline_get_stats(const tribus_pipeline *pipe, tribus_pipeline_stat
     out->late = tribus_load_rlx(&shm->late);
     out->refused = tribus_load_rlx(&shm->refused);
     for (uint32_t i = 0; i < g->link_count; i++) {
-        const tribus_plan_link_shm *link = tribus_plan_link(pipe->plan, i);
+        tribus_pipeline_link_row row;
 
-        out->handoffs += tribus_load_rlx(&link->runs);
-        out->bytes_by_reference += tribus_load_rlx(&link->bytes_by_reference);
-        out->bytes_copied += tribus_load_rlx(&link->bytes_copied);
+        read_link(pipe, i, &row);
+        out->handoffs += row.runs;
+        out->bytes_by_reference += row.bytes_by_reference;
+        out->bytes_copied += row.bytes_copied;
     }
     out->zero_copy = 1.0;
     if (out->bytes_copied > 0)
@@ -129,7 +144,8 @@ tribus_status tribus_pipeline_get_stage(const tribus_pipeline *pipe, uint32_t i,
                                         tribus_pipeline_stage_row *out)
 {
     const tribus_graph *g = pipe->plan->graph;
-    tribus_plan_stage_shm *shm;
+    const tribus_plan_stage_shm *shm;
+    const tribus_plan_spans_shm *spans;
     const tribus_graph_node *n;
     uint64_t claim;
 
@@ -142,10 +158,11 @@ tribus_status tribus_pipeline_get_stage(const tribus_pipeline *pipe, uint32_t i,
     (void)snprintf(out->domain, sizeof(out->domain), "%s",
                    tribus_graph_domain_name(n->domain));
     (void)snprintf(out->operation, sizeof(out->operation), "%s", n->operation);
-    claim = tribus_load_acq(&shm->claim); /* A2 pairs with R2 in host.c's set_claim */
+    claim = tribus_load_acq(
+        tribus_plan_claim(pipe->plan, i + 1)); /* A2 pairs with R2 in host.c's set_claim */
     out->state = tribus_plan_claim_state(claim);
     if (out->state == TRIBUS_STAGE_FAILED || out->state == TRIBUS_STAGE_READY) {
-        memcpy(out->text, shm->text, sizeof(out->text));
+        memcpy(out->text, tribus_plan_text(pipe->plan, i + 1), sizeof(out->text));
         out->text[sizeof(out->text) - 1] = '\0';
     }
     if (tribus_plan_claim_host(claim) != TRIBUS_PLAN_NO_HOST)
@@ -155,9 +172,11 @@ tribus_status tribus_pipeline_get_stage(const tribus_pipeline *pipe, uint32_t i,
     out->late = tribus_load_rlx(&shm->late);
     out->skipped = tribus_load_rlx(&shm->skipped);
     out->redelivered = tribus_load_rlx(&shm->redelivered);
-    read_span(&shm->queue, &out->queue);
-    read_span(&shm->compute, &out->compute);
-    read_span(&shm->handoff, &out->handoff);
+    out->calls = tribus_load_rlx(&shm->calls);
+    spans = tribus_plan_spans(pipe->plan, i + 1);
+    read_span(&spans->queue, &out->queue);
+    read_span(&spans->compute, &out->compute);
+    read_span(&spans->handoff, &out->handoff);
     return TRIBUS_OK;
 }
 
@@ -165,18 +184,14 @@ tribus_status tribus_pipeline_get_link(const tribus_pipeline *pipe, uint32_t i,
                                        tribus_pipeline_link_row *out)
 {
     const tribus_graph *g = pipe->plan->graph;
-    const tribus_plan_link_shm *shm;
 
     if (i >= g->link_count)
         return TRIBUS_EMPTY;
-    shm = tribus_plan_link(pipe->plan, i);
     memset(out, 0, sizeof(*out));
     (void)snprintf(out->from, sizeof(out->from), "%s", g->nodes[g->links[i].from].name);
     (void)snprintf(out->to, sizeof(out->to), "%s", g->nodes[g->links[i].to].name);
     out->state = g->links[i].state;
-    out->runs = tribus_load_rlx(&shm->runs);
-    out->bytes_by_reference = tribus_load_rlx(&shm->bytes_by_reference);
-    out->bytes_copied = tribus_load_rlx(&shm->bytes_copied);
+    read_link(pipe, i, out);
     return TRIBUS_OK;
 }
 

@@ -3,6 +3,8 @@
  *
  * Runs are numbered from 1. released < await_run <= next_run, and a run is claimed only
  * when next_run - released <= runs, so the slots of a claimed run are in nobody's hands.
+ * A run flies from submit, is held from its result, and is back when it is released out of
+ * order; then, and when those before it are released, too, its slot is free.
  */
 #include "base/clock.h"
 #include "base/error.h"
@@ -24,6 +26,8 @@ static tribus_graph_node *last_node(const tribus_pipeline *p)
 {
     return &p->plan->graph->nodes[p->plan->graph->node_count - 1];
 }
+
+enum { FREE, FLYING, HELD, BACK }; /* tribus_pipeline.phase */
 
 /* ---- names ---- */
 
@@ -80,9 +84,20 @@ tribus_status tribus_pipeline_claim(tribus_pipeline *pipe)
         count(&pipe->plan->shm->refused);
         return TRIBUS_FULL;
     }
-    memset(pipe->copied, 0, sizeof(*pipe->copied) * g->nodes[0].out_count);
     memset(pipe->kept_dirty, 0, sizeof(pipe->kept_dirty));
     pipe->claimed = true;
+    pipe->claimed_priority = g->priority;
+    return TRIBUS_OK;
+}
+
+tribus_status tribus_pipeline_set_priority(tribus_pipeline *pipe, uint32_t priority)
+{
+    if (!pipe->claimed || priority > TRIBUS_PIPELINE_MOST_PRIORITY)
+        return tribus_error_set(TRIBUS_BAD_ARG, "pipeline %s: priority %u: %s",
+                                pipe->plan->graph->name, priority,
+                                pipe->claimed ? "0 (last) to 9 (first) is wanted"
+                                              : "claim a run first");
+    pipe->claimed_priority = priority;
     return TRIBUS_OK;
 }
 
@@ -130,7 +145,6 @@ static void charge(tribus_pipeline *p, uint32_t input)
 
                 if (src->node != 0 || src->port != input)
                     continue;
-                p->copied[k] += to->inputs[i].bytes;
                 tribus_store_rlx(&shm->bytes_copied,
                                  tribus_load_rlx(&shm->bytes_copied) + to->inputs[i].bytes);
             }
@@ -166,7 +180,7 @@ static tribus_status write_run(tribus_pipeline *p, int64_t deadline_ns)
 {
     const tribus_graph *g = p->plan->graph;
     tribus_plan_run_shm *run = tribus_plan_run(p->plan, p->next_run);
-    tribus_plan_stamp_shm *stamp = tribus_plan_stamp(p->plan, p->next_run, 0);
+    tribus_plan_pass_shm *pass = tribus_plan_pass(p->plan, p->next_run, 0);
     const int64_t now = tribus_now_ns();
     const int64_t left = deadline_ns > 0 ? deadline_ns : p->deadline_ns;
 
@@ -181,42 +195,47 @@ static tribus_status write_run(tribus_pipeline *p, int64_t deadline_ns)
                                     port->name);
         tribus_store_rlx(&run->kept[port->kept], p->version[port->kept]);
     }
-    /* all shown by the tokens that follow */
+    /* all shown by the pass */
     tribus_store_rlx(&run->run, p->next_run);
     tribus_store_rlx(&run->submit_ns, now);
     tribus_store_rlx(&run->deadline_ns, tribus_deadline_ns(left > 0 ? left : -1));
+    tribus_store_rlx(&run->priority, p->claimed_priority);
     tribus_store_rlx(&run->fault, 0u);
-    tribus_store_rlx(&stamp->begin_ns, now);
-    tribus_store_rlx(&stamp->end_ns, now);
+    tribus_store_rlx(&pass->flags, (uint64_t)0);
+    tribus_store_rlx(&pass->begin_ns, now);
+    tribus_store_rlx(&pass->end_ns, now);
     return TRIBUS_OK;
+}
+
+/* Count runs whose priority is not the pipeline's: while there are any, nobody goes in order.
+ * Relaxed: shown by the pass of the run. */
+static void count_mixed(tribus_pipeline *p, uint64_t run, uint32_t by)
+{
+    if (p->priority[tribus_plan_slot(p->plan, run)] == p->plan->graph->priority)
+        return;
+    p->mixed += by;
+    tribus_store_rlx(&p->plan->shm->mixed, p->mixed);
 }
 
 tribus_status tribus_pipeline_submit(tribus_pipeline *pipe, int64_t deadline_ns,
                                      uint64_t *run)
 {
     const tribus_graph *g = pipe->plan->graph;
+    const uint32_t slot = tribus_plan_slot(pipe->plan, pipe->next_run);
     tribus_status st;
 
     if (!pipe->claimed)
         return tribus_error_set(TRIBUS_BAD_ARG, "pipeline %s: nothing claimed", g->name);
-    if (pipe->sent == 0) {
-        st = write_run(pipe, deadline_ns);
-        if (st != TRIBUS_OK)
-            return st;
-    }
-    const int64_t stamp =
-        tribus_load_rlx(&tribus_plan_stamp(pipe->plan, pipe->next_run, 0)->end_ns);
-    for (; pipe->sent < g->nodes[0].out_count; pipe->sent++) {
-        tribus_plan_end *end = &pipe->out[pipe->sent];
-        const uint64_t bytes = g->links[end->link].bytes - pipe->copied[pipe->sent];
-
-        st = tribus_plan_send(end, pipe->next_run, stamp, 0, bytes);
-        if (st != TRIBUS_OK)
-            return tribus_error_set(TRIBUS_CORRUPT,
-                                    "pipeline %s: the ring to %s has no room for a run",
-                                    g->name, g->nodes[g->links[end->link].to].name);
-    }
-    pipe->sent = 0;
+    st = write_run(pipe, deadline_ns);
+    if (st != TRIBUS_OK)
+        return st;
+    pipe->phase[slot] = FLYING;
+    pipe->priority[slot] = pipe->claimed_priority;
+    pipe->got[slot] = 0;
+    pipe->flying++;
+    count_mixed(pipe, pipe->next_run, 1);
+    tribus_plan_show(pipe->plan, 0, pipe->next_run);
+    tribus_plan_announce(pipe->plan, 0, TRIBUS_PLAN_NO_HOST, NULL);
     pipe->claimed = false;
     if (run != NULL)
         *run = pipe->next_run + pipe->offset;
@@ -227,14 +246,17 @@ tribus_status tribus_pipeline_submit(tribus_pipeline *pipe, int64_t deadline_ns,
 
 /* ---- await ---- */
 
-/* OK: all tokens of the awaited run are here. */
-static tribus_status look(tribus_pipeline *p)
+/* OK: the run has passed every node. */
+static tribus_status look_at(tribus_pipeline *p, uint64_t run)
 {
-    const uint32_t links = last_node(p)->in_count;
+    const tribus_graph *g = p->plan->graph;
+    const tribus_graph_node *last = last_node(p);
+    uint32_t *got = &p->got[tribus_plan_slot(p->plan, run)];
+    tribus_pass pass;
 
-    for (; p->got < links; p->got++) {
+    for (; *got < last->in_count; (*got)++) {
         const tribus_status st =
-            tribus_plan_receive(&p->in[p->got], p->await_run, &p->tokens[p->got]);
+            tribus_plan_look(p->plan, g->links[last->in_links[*got]].from, run, &pass);
 
         if (st != TRIBUS_OK)
             return st;
@@ -242,9 +264,40 @@ static tribus_status look(tribus_pipeline *p)
     return TRIBUS_OK;
 }
 
+/* The run whose result comes next: of those of one priority the oldest, of several that are
+ * through the most urgent. */
+static tribus_status look(tribus_pipeline *p, uint64_t *out)
+{
+    uint32_t waiting = 0; /* a bit per priority of which an older run is not through */
+    uint64_t best = 0;
+
+    *out = p->await_run;
+    if (p->mixed == 0)
+        return look_at(p, p->await_run);
+    for (uint64_t run = p->await_run; run < p->next_run; run++) {
+        const uint32_t slot = tribus_plan_slot(p->plan, run);
+        tribus_status st;
+
+        if (p->phase[slot] != FLYING || (waiting >> p->priority[slot] & 1u) != 0)
+            continue;
+        st = look_at(p, run);
+        if (st != TRIBUS_OK && st != TRIBUS_EMPTY)
+            return st;
+        if (st == TRIBUS_EMPTY)
+            waiting |= 1u << p->priority[slot];
+        else if (best == 0 ||
+                 p->priority[slot] > p->priority[tribus_plan_slot(p->plan, best)])
+            best = run;
+    }
+    *out = best;
+    return best != 0 ? TRIBUS_OK : TRIBUS_EMPTY;
+}
+
 static int result_ready(void *context)
 {
-    return look(context) != TRIBUS_EMPTY;
+    uint64_t run;
+
+    return look(context, &run) != TRIBUS_EMPTY;
 }
 
 /* Is a stage that the awaited run has not passed without a living host? */
@@ -254,16 +307,17 @@ static tribus_status check_hosts(tribus_pipeline *p, int64_t now_ns)
 
     p->checked_ns = now_ns;
     for (uint32_t i = 1; i + 1 < g->node_count; i++) {
-        tribus_plan_stage_shm *shm = tribus_plan_stage(p->plan, i);
         /* A2 pairs with R2 in host.c's set_claim. */
-        const uint64_t claim = tribus_load_acq(&shm->claim);
+        const uint64_t claim = tribus_load_acq(tribus_plan_claim(p->plan, i));
         const uint32_t host = tribus_plan_claim_host(claim);
+        tribus_pass pass;
 
-        if (tribus_load_rlx(&shm->done_run) >= p->await_run) /* a hint: it has passed */
+        if (tribus_plan_look(p->plan, i, p->await_run, &pass) == TRIBUS_OK)
             continue;
         if (tribus_plan_claim_state(claim) == TRIBUS_STAGE_FAILED)
-            return tribus_error_set(TRIBUS_CORRUPT, "%.*s", (int)sizeof(shm->text) - 1,
-                                    shm->text);
+            return tribus_error_set(TRIBUS_CORRUPT, "%.*s",
+                                    (int)TRIBUS_PIPELINE_TEXT_BYTES - 1,
+                                    tribus_plan_text(p->plan, i));
         if (host != TRIBUS_PLAN_NO_HOST && tribus_plan_host_lives(p->plan, host, &p->peers))
             continue;
         if (p->lost_ns == 0)
@@ -282,7 +336,7 @@ static tribus_status check_hosts(tribus_pipeline *p, int64_t now_ns)
     return TRIBUS_OK;
 }
 
-/* Walk back from the result along the tokens that came last. */
+/* Walk back from the result along the passes that came last. */
 static void measure(const tribus_pipeline *p, tribus_pipeline_result *out)
 {
     const tribus_graph *g = p->plan->graph;
@@ -297,7 +351,7 @@ static void measure(const tribus_pipeline *p, tribus_pipeline_result *out)
         for (uint32_t i = 0; i < n->in_count; i++) {
             const tribus_graph_link *l = &g->links[n->in_links[i]];
             const int64_t end =
-                tribus_load_rlx(&tribus_plan_stamp(p->plan, out->run, l->from)->end_ns);
+                tribus_load_rlx(&tribus_plan_pass(p->plan, out->run, l->from)->end_ns);
 
             if (!l->state && end > latest) {
                 latest = end;
@@ -305,7 +359,7 @@ static void measure(const tribus_pipeline *p, tribus_pipeline_result *out)
             }
         }
         if (at + 1 != g->node_count) {
-            const tribus_plan_stamp_shm *s = tribus_plan_stamp(p->plan, out->run, at);
+            const tribus_plan_pass_shm *s = tribus_plan_pass(p->plan, out->run, at);
             const int64_t begin = tribus_load_rlx(&s->begin_ns);
 
             out->compute_ns += until - begin;
@@ -324,7 +378,7 @@ static void read_fault(const tribus_pipeline *p, tribus_pipeline_result *out)
 {
     const tribus_graph *g = p->plan->graph;
     const tribus_plan_run_shm *run = tribus_plan_run(p->plan, out->run);
-    const uint32_t node = tribus_load_rlx(&run->fault); /* shown by the tokens */
+    const uint32_t node = tribus_load_rlx(&run->fault); /* shown by the passes */
 
     out->status = (tribus_status)tribus_load_rlx(&run->fault_status);
     if (out->status == TRIBUS_OK || node == 0 || node + 1 >= g->node_count)
@@ -341,44 +395,76 @@ static bool came(const tribus_pipeline *p, const tribus_graph_port *result)
 
     for (uint32_t i = 0; i < last->in_count; i++)
         if (last->in_links[i] == result->sources[0].link)
-            return (p->tokens[i].flags & (TRIBUS_TOKEN_SKIPPED | TRIBUS_TOKEN_FAILED)) == 0;
+            return (p->passes[i].flags & (TRIBUS_PASS_SKIPPED | TRIBUS_PASS_FAILED)) == 0;
     return false;
 }
 
-static void finish(tribus_pipeline *p, tribus_pipeline_result *out)
+/* Read what the last nodes said of a run that has come; returns their flags. */
+static tribus_status gather(tribus_pipeline *p, uint64_t run, uint64_t *flags)
+{
+    const tribus_graph *g = p->plan->graph;
+    const tribus_graph_node *last = last_node(p);
+
+    *flags = 0;
+    for (uint32_t i = 0; i < last->in_count; i++) {
+        const uint32_t link = last->in_links[i];
+        const tribus_status st =
+            tribus_plan_look(p->plan, g->links[link].from, run, &p->passes[i]);
+
+        if (st != TRIBUS_OK)
+            return tribus_error_set(TRIBUS_CORRUPT, "pipeline %s: run %llu came and went",
+                                    g->name, (unsigned long long)run);
+        tribus_plan_count(p->plan, link, &p->passes[i]);
+        *flags |= p->passes[i].flags;
+    }
+    return TRIBUS_OK;
+}
+
+static void count_result(tribus_pipeline *p, const tribus_pipeline_result *r)
+{
+    tribus_plan_shm *shm = p->plan->shm;
+
+    count(&shm->finished);
+    tribus_store_rlx(&shm->last, r->run); /* for people */
+    if (r->status == TRIBUS_TIMEOUT)
+        count(&shm->late);
+    else if (r->status != TRIBUS_OK)
+        count(&shm->failed);
+    tribus_histogram_record(tribus_plan_span(&shm->total),
+                            r->finished_ns - r->submitted_ns);
+    tribus_histogram_record(tribus_plan_span(&shm->handoff), r->handoff_ns);
+}
+
+static tribus_status finish(tribus_pipeline *p, uint64_t run, tribus_pipeline_result *out)
 {
     const tribus_graph_node *last = last_node(p);
-    tribus_plan_shm *shm = p->plan->shm;
-    const uint32_t slot = tribus_plan_slot(p->plan, p->await_run);
-    uint32_t flags = 0;
+    const uint32_t slot = tribus_plan_slot(p->plan, run);
+    uint64_t flags;
+    tribus_status st;
 
     memset(out, 0, sizeof(*out));
-    out->run = p->await_run;
+    out->run = run;
     out->finished_ns = tribus_now_ns();
-    out->submitted_ns = tribus_load_rlx(&tribus_plan_run(p->plan, out->run)->submit_ns);
-    for (uint32_t i = 0; i < last->in_count; i++)
-        flags |= p->tokens[i].flags;
+    out->submitted_ns = tribus_load_rlx(&tribus_plan_run(p->plan, run)->submit_ns);
+    st = gather(p, run, &flags);
+    if (st != TRIBUS_OK)
+        return st;
     for (uint32_t i = 0; i < last->input_count; i++)
         p->result_made[(size_t)slot * last->input_count + i] =
             (uint8_t)(came(p, &last->inputs[i]) ? 1 : 0);
-    for (uint32_t i = 0; i < last->in_count; i++)
-        tribus_plan_release(&p->in[i], &p->tokens[i]);
-    out->hardware_accelerated = (flags & TRIBUS_TOKEN_SOFTWARE) == 0;
-    out->redelivered = (flags & TRIBUS_TOKEN_REDELIVERED) != 0;
-    if ((flags & TRIBUS_TOKEN_FAILED) != 0)
+    out->hardware_accelerated = (flags & TRIBUS_PASS_SOFTWARE) == 0;
+    out->redelivered = (flags & TRIBUS_PASS_REDELIVERED) != 0;
+    if ((flags & TRIBUS_PASS_FAILED) != 0)
         read_fault(p, out);
     measure(p, out);
-    count(&shm->finished);
-    if (out->status == TRIBUS_TIMEOUT)
-        count(&shm->late);
-    else if (out->status != TRIBUS_OK)
-        count(&shm->failed);
-    tribus_histogram_record(tribus_plan_span(&shm->total),
-                            out->finished_ns - out->submitted_ns);
-    tribus_histogram_record(tribus_plan_span(&shm->handoff), out->handoff_ns);
-    p->given_back[slot] = 0;
-    p->got = 0;
-    p->await_run++;
+    count_result(p, out);
+    p->phase[slot] = HELD;
+    p->flying--;
+    count_mixed(p, run, UINT32_MAX); /* one less */
+    while (p->await_run < p->next_run &&
+           p->phase[tribus_plan_slot(p->plan, p->await_run)] != FLYING)
+        p->await_run++;
+    return TRIBUS_OK;
 }
 
 static tribus_status await_own(tribus_pipeline *pipe, int64_t timeout_ns,
@@ -387,16 +473,15 @@ static tribus_status await_own(tribus_pipeline *pipe, int64_t timeout_ns,
     const int64_t deadline_ns = tribus_deadline_ns(timeout_ns);
     tribus_doorbell_shm *bell = tribus_plan_bell(pipe->plan);
 
-    if (pipe->await_run == pipe->next_run)
+    if (pipe->flying == 0)
         return TRIBUS_EMPTY;
     for (;;) {
-        tribus_status st = look(pipe);
+        uint64_t run;
+        tribus_status st = look(pipe, &run);
         int64_t left_ns, now_ns;
 
-        if (st == TRIBUS_OK) {
-            finish(pipe, out);
-            return TRIBUS_OK;
-        }
+        if (st == TRIBUS_OK)
+            return finish(pipe, run, out);
         if (st != TRIBUS_EMPTY)
             return st;
         now_ns = tribus_now_ns();
@@ -421,7 +506,7 @@ tribus_status tribus_pipeline_await_wait(tribus_pipeline *pipe, int64_t timeout_
 {
     tribus_status st;
 
-    if (pipe->before != NULL && pipe->before->await_run < pipe->before->next_run)
+    if (pipe->before != NULL && pipe->before->flying > 0)
         return tribus_pipeline_await_wait(pipe->before, timeout_ns, out);
     st = await_own(pipe, timeout_ns, out);
     if (st == TRIBUS_OK)
@@ -431,8 +516,8 @@ tribus_status tribus_pipeline_await_wait(tribus_pipeline *pipe, int64_t timeout_
 
 static bool held(const tribus_pipeline *p, uint64_t run)
 {
-    return run > p->released && run < p->await_run &&
-           p->given_back[tribus_plan_slot(p->plan, run)] == 0;
+    return run > p->released && run < p->next_run &&
+           p->phase[tribus_plan_slot(p->plan, run)] == HELD;
 }
 
 tribus_status tribus_pipeline_result_tensor(tribus_pipeline *pipe, uint64_t run, uint32_t i,
@@ -472,10 +557,12 @@ void tribus_pipeline_release(tribus_pipeline *pipe, uint64_t run)
     run -= pipe->offset;
     if (pipe->observer || !held(pipe, run))
         return;
-    pipe->given_back[tribus_plan_slot(pipe->plan, run)] = 1;
+    pipe->phase[tribus_plan_slot(pipe->plan, run)] = BACK;
     while (pipe->released + 1 < pipe->await_run &&
-           pipe->given_back[tribus_plan_slot(pipe->plan, pipe->released + 1)] != 0)
+           pipe->phase[tribus_plan_slot(pipe->plan, pipe->released + 1)] == BACK) {
         pipe->released++;
+        pipe->phase[tribus_plan_slot(pipe->plan, pipe->released)] = FREE;
+    }
     /* for people who look */
     tribus_store_rlx(&pipe->plan->shm->released, pipe->released);
 }
@@ -513,16 +600,16 @@ static tribus_status look_ready(const tribus_pipeline *p)
     tribus_status st = TRIBUS_OK;
 
     for (uint32_t i = 1; i + 1 < g->node_count; i++) {
-        tribus_plan_stage_shm *shm = tribus_plan_stage(p->plan, i);
         /* A2 pairs with R2 in host.c's set_claim. */
-        const uint64_t claim = tribus_load_acq(&shm->claim);
+        const uint64_t claim = tribus_load_acq(tribus_plan_claim(p->plan, i));
 
         switch (tribus_plan_claim_state(claim)) {
         case TRIBUS_STAGE_READY:
             break;
         case TRIBUS_STAGE_FAILED:
-            return tribus_error_set(TRIBUS_REFUSED, "%.*s", (int)sizeof(shm->text) - 1,
-                                    shm->text);
+            return tribus_error_set(TRIBUS_REFUSED, "%.*s",
+                                    (int)TRIBUS_PIPELINE_TEXT_BYTES - 1,
+                                    tribus_plan_text(p->plan, i));
         default:
             if (st == TRIBUS_OK)
                 st = tribus_error_set(

@@ -2,7 +2,6 @@
  *
  * Ordering:
  *   R0 -> A0   create -> open     whoever sees the magic sees the header and the text
- *   R1 -> A1   hint -> take       whoever takes a hint sees the token it is about
  */
 #include "pipeline/plan.h"
 
@@ -39,24 +38,24 @@ static tribus_status lay_out(tribus_plan *p, size_t text_bytes)
     p->kept_at = calloc(g->kept_count + 1u, sizeof(*p->kept_at));
     if (p->slots_at == NULL || p->kept_at == NULL)
         return tribus_error_set(TRIBUS_NO_MEMORY, "lay out pipeline %s", g->name);
-    /* twice the runs: a host that died after committing makes its successor commit again */
-    for (p->ring_cells = 2; p->ring_cells < 2 * g->slots;)
-        p->ring_cells *= 2;
-    p->ring_bytes = (size_t)line_up(tribus_ring_bytes(p->ring_cells, 64), 64);
     p->text_at = at; /* first, so that its place does not depend on what it says */
     at = line_up(at + text_bytes + 1, 64);
     p->hosts_at = at;
     at += TRIBUS_PLAN_MOST_HOSTS * sizeof(tribus_plan_host_shm);
+    p->claims_at = at;
+    at = line_up(at + g->node_count * sizeof(uint64_t), 64);
     p->stages_at = at;
     at += g->node_count * sizeof(tribus_plan_stage_shm);
     p->links_at = at;
     at += g->link_count * sizeof(tribus_plan_link_shm);
-    p->rings_at = at;
-    at += g->link_count * p->ring_bytes;
     p->runs_at = at;
     at = line_up(at + g->slots * sizeof(tribus_plan_run_shm), 64);
-    p->stamps_at = at;
-    at += (uint64_t)g->slots * g->node_count * sizeof(tribus_plan_stamp_shm);
+    p->passes_at = at;
+    at += (uint64_t)g->slots * g->node_count * sizeof(tribus_plan_pass_shm);
+    p->texts_at = at;
+    at = line_up(at + (uint64_t)g->node_count * TRIBUS_PIPELINE_TEXT_BYTES, 64);
+    p->spans_at = at;
+    at += g->node_count * sizeof(tribus_plan_spans_shm);
     at = line_up(at, 4096);
     p->zeros_at = at;
     at += line_up(most_optional(g), 64);
@@ -176,9 +175,6 @@ tribus_status tribus_plan_create(void *mem, size_t bytes, tribus_graph *graph,
         attach(p, mem, bytes);
         write_header(p, cfg);
     }
-    for (uint32_t i = 0; st == TRIBUS_OK && i < graph->link_count; i++)
-        st = tribus_ring_create(p->mem + p->rings_at + i * p->ring_bytes, p->ring_bytes,
-                                p->ring_cells, 64);
     if (st != TRIBUS_OK) {
         p->graph = NULL;
         tribus_plan_close(p);
@@ -293,8 +289,8 @@ void *tribus_plan_output(const tribus_plan *p, uint32_t node, uint32_t port, uin
 {
     const tribus_graph_node *n = &p->graph->nodes[node];
 
-    return p->mem + p->slots_at[node] + n->slot_bytes * tribus_plan_slot(p, run) +
-           n->outputs[port].offset;
+    return p->mem + p->slots_at[node] + n->outputs[port].offset * p->graph->slots +
+           line_up(n->outputs[port].bytes, 64) * tribus_plan_slot(p, run);
 }
 
 void tribus_plan_tensor(const tribus_graph_port *port, void *mem, tribus_tensor *out)
@@ -345,8 +341,7 @@ bool tribus_plan_host_lives(const tribus_plan *p, uint32_t host, const tribus_pe
 static bool has_stages(const tribus_plan *p, uint32_t host)
 {
     for (uint32_t i = 1; i + 1 < p->graph->node_count; i++)
-        if (tribus_plan_claim_host(tribus_load_rlx(&tribus_plan_stage(p, i)->claim)) ==
-            host)
+        if (tribus_plan_claim_host(tribus_load_rlx(tribus_plan_claim(p, i))) == host)
             return true;
     return false;
 }
@@ -380,131 +375,4 @@ void tribus_plan_leave(tribus_plan *p, uint32_t host)
     tribus_store_rlx(&tribus_plan_host(p, host)->domains, (uint64_t)0);
     /* Relaxed: our stages were given up before. */
     tribus_store_rlx(&tribus_plan_host(p, host)->who, (uint64_t)0);
-}
-
-/* The host that has a node now. Relaxed: one that takes the stage at this moment looks at its
- * rings before it sleeps, and again after at most one tick. */
-static uint32_t reader_host(const tribus_plan *p, uint32_t node)
-{
-    return tribus_plan_claim_host(tribus_load_rlx(&tribus_plan_stage(p, node)->claim));
-}
-
-uint64_t tribus_plan_take_hints(const tribus_plan *p, uint32_t host, uint32_t word)
-{
-    _Atomic(uint64_t) *hints = &tribus_plan_host(p, host)->hints[word];
-
-    if (tribus_load_rlx(hints) == 0) /* only a look: the swap takes */
-        return 0;
-    return tribus_swap_ar(hints, (uint64_t)0); /* A1 pairs with R1 in hint */
-}
-
-static void hint(const tribus_plan *p, uint32_t host, uint32_t node)
-{
-    /* R1 pairs with A1 in tribus_plan_take_hints: after the token, before the bell. */
-    (void)tribus_or_ar(&tribus_plan_host(p, host)->hints[node / 64],
-                       (uint64_t)1 << node % 64);
-    tribus_doorbell_press(tribus_plan_host_bell(p, host));
-}
-
-/* ---- links ---- */
-
-tribus_status tribus_plan_end_open(tribus_plan *p, uint32_t link, tribus_end side,
-                                   tribus_plan_end *out)
-{
-    const tribus_status st = tribus_ring_open(p->mem + p->rings_at + link * p->ring_bytes,
-                                              p->ring_bytes, side, &out->ring);
-
-    out->plan = p;
-    out->link = link;
-    out->state = p->graph->links[link].state;
-    return st;
-}
-
-void tribus_plan_end_close(tribus_plan_end *end)
-{
-    tribus_ring_close(end->ring);
-    end->ring = NULL;
-}
-
-tribus_status tribus_plan_send(tribus_plan_end *end, uint64_t run, int64_t stamp_ns,
-                               uint32_t flags, uint64_t bytes)
-{
-    const tribus_graph_link *link = &end->plan->graph->links[end->link];
-    const bool to_us = link->to + 1 == end->plan->graph->node_count;
-    const uint32_t host = to_us ? TRIBUS_PLAN_NO_HOST : reader_host(end->plan, link->to);
-    const bool hints = host != TRIBUS_PLAN_NO_HOST && tribus_plan_has_hints(end->plan);
-    tribus_doorbell_shm *bell = NULL;
-    void *cell;
-    const tribus_status st = tribus_ring_claim(end->ring, &cell);
-
-    if (st != TRIBUS_OK)
-        return st;
-    *(tribus_token *)cell =
-        (tribus_token){.ref = {link->from, tribus_plan_slot(end->plan, run), run, 0, bytes},
-                       .run = run,
-                       .stamp_ns = stamp_ns,
-                       .flags = flags,
-                       .from = link->from};
-    if (to_us)
-        bell = tribus_plan_bell(end->plan);
-    else if (host != TRIBUS_PLAN_NO_HOST && !hints)
-        bell = tribus_plan_host_bell(end->plan, host);
-    if (bell != NULL && bell != end->bell) {
-        tribus_ring_set_bell(end->ring, bell);
-        end->bell = bell;
-    }
-    tribus_ring_commit(end->ring);
-    if (hints)
-        hint(end->plan, host, link->to);
-    return TRIBUS_OK;
-}
-
-/* Of a token's fields only the run, the stamp, the flags and the count are used; the slot
- * follows from the run. The rest is compared, so that a writer out of step is noticed. */
-static bool sound(const tribus_plan_end *end, const tribus_token *t)
-{
-    const tribus_graph_link *link = &end->plan->graph->links[end->link];
-
-    return t->from == link->from && t->ref.region == link->from &&
-           t->ref.slot == tribus_plan_slot(end->plan, t->run) &&
-           t->ref.generation == t->run && t->ref.offset == 0 && t->ref.bytes <= link->bytes;
-}
-
-tribus_status tribus_plan_receive(tribus_plan_end *end, uint64_t run, tribus_token *out)
-{
-    const tribus_graph *g = end->plan->graph;
-    const uint64_t want = run - (end->state ? 1u : 0u);
-    int redelivered = 0;
-
-    for (;;) {
-        const void *cell;
-        const tribus_status st = tribus_ring_peek(end->ring, &cell, &redelivered);
-
-        if (st != TRIBUS_OK)
-            return st;
-        memcpy(out, cell, sizeof(*out));
-        if (!sound(end, out) || out->run > want)
-            return tribus_error_set(TRIBUS_CORRUPT,
-                                    "link %s -> %s: a token of run %llu where %llu is due",
-                                    g->nodes[g->links[end->link].from].name,
-                                    g->nodes[g->links[end->link].to].name,
-                                    (unsigned long long)out->run, (unsigned long long)want);
-        if (out->run == want)
-            break;
-        tribus_ring_release(end->ring);
-    }
-    if (redelivered != 0)
-        out->flags |= TRIBUS_TOKEN_REDELIVERED;
-    return TRIBUS_OK;
-}
-
-void tribus_plan_release(tribus_plan_end *end, const tribus_token *token)
-{
-    tribus_plan_link_shm *shm = tribus_plan_link(end->plan, end->link);
-
-    /* counters: ours alone to write, read by people */
-    tribus_store_rlx(&shm->runs, tribus_load_rlx(&shm->runs) + 1);
-    tribus_store_rlx(&shm->bytes_by_reference,
-                     tribus_load_rlx(&shm->bytes_by_reference) + token->ref.bytes);
-    tribus_ring_release(end->ring);
 }

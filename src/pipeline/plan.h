@@ -2,17 +2,23 @@
  *
  *   plan_shm   header, dimensions, text, submitter's counters and doorbell
  *   hosts      who serves stages of it, each with a doorbell
- *   stages     one per node: who has it, what it finished, counters and spans
- *   links      counters; then one ring of 64-byte tokens per link
- *   runs       one per slot: deadline, fault; then stamps per slot and node
+ *   claims     a word per node: which host has it
+ *   stages     one line of counters per node
+ *   links      one line of counters per link
+ *   runs       one per slot: deadline, priority, fault
+ *   passes     one line per slot and node: the edges
+ *   texts      one per node: why it could not be loaded
+ *   spans      three histograms per node
  *   zeros      what an optional input reads when nothing came
  *   kept       slots + 1 versions of every kept input
- *   slots      graph.slots of every node: the tensors
+ *   slots      graph.slots of every output: the tensors
  *
  * A run uses slot `run % slots` of every node. The submitter starts a run only when the one
  * `runs` before it is released, and a run's result has come only when every node has passed
  * it on, so a slot is never written while anybody reads it. That replaces loaning and
- * releasing per stage, and lets an output have any number of readers.
+ * releasing per stage, lets an output have any number of readers, and makes an edge one
+ * cache line: the host of a node writes the line of a run, whoever waits for the node reads
+ * it. A ring of such lines can be written in any order, so that urgent runs overtake.
  *
  * Trust   Offsets are computed from the graph, which every process reads from its own copy
  *         of the text; none is read from shared memory.
@@ -34,7 +40,7 @@ static inline tribus_histogram *tribus_plan_span(tribus_plan_span_shm *span)
 }
 
 #define TRIBUS_PLAN_MAGIC      0x4e4c503153425254ull /* "TRBS1PLN" */
-#define TRIBUS_PLAN_VERSION    1u
+#define TRIBUS_PLAN_VERSION    2u
 #define TRIBUS_PLAN_MOST_HOSTS 32u
 #define TRIBUS_PLAN_NO_HOST    UINT32_MAX
 
@@ -45,25 +51,33 @@ typedef struct tribus_peers {
     uint32_t participant, epoch; /* our own */
 } tribus_peers;
 
-enum {                             /* tribus_token.flags; they gather on the way */
-       TRIBUS_TOKEN_FAILED = 1u,   /* the run failed; pass it on, do not work */
-       TRIBUS_TOKEN_SKIPPED = 2u,  /* this node did not run: its output is not there */
-       TRIBUS_TOKEN_SOFTWARE = 4u, /* a stage ran without an accelerator */
-       TRIBUS_TOKEN_REDELIVERED = 8u
+enum {                            /* tribus_pass.flags; they gather on the way */
+       TRIBUS_PASS_FAILED = 1u,   /* the run failed; pass it on, do not work */
+       TRIBUS_PASS_SKIPPED = 2u,  /* this node did not run: its output is not there */
+       TRIBUS_PASS_SOFTWARE = 4u, /* a stage ran without an accelerator */
+       TRIBUS_PASS_REDELIVERED = 8u
 };
 
-/* What passes a link, once per run: 56 bytes, a ring cell's payload. */
-typedef struct tribus_token {
-    /* region: the node, generation: the run, bytes: handed over without a copy */
-    tribus_slot_ref ref;
-    uint64_t run;
-    int64_t stamp_ns; /* when it was committed */
-    uint32_t flags;
-    uint32_t from;
-} tribus_token;
+/* All edges that lead from a node, for one run: written by the node's host, `run` last; read
+ * by whoever waits for the node, and by its next host if this one dies. */
+typedef struct tribus_plan_pass_shm {
+    _Atomic(uint64_t) run; /* whose outputs are complete */
+    _Atomic(uint64_t) flags;
+    /* When all inputs were there and it began, when it ended, and how long before it began
+     * they waited for a busy host. */
+    _Atomic(int64_t) begin_ns, end_ns, queue_ns;
+    _Atomic(uint64_t) ran;              /* 0: passed on without working */
+    _Atomic(uint64_t) tried_run, tries; /* the run that was begun, and how often */
+} tribus_plan_pass_shm;
+
+/* A copy of what a pass says. */
+typedef struct tribus_pass {
+    uint64_t flags;
+    int64_t end_ns;
+} tribus_pass;
 
 /* Nodes that may have something to do, a bit each: so that a host with hundreds of stages
- * need not look at all of them after every token. */
+ * need not look at all of them after every pass. */
 #define TRIBUS_PLAN_HINT_WORDS 72u
 
 _Static_assert(TRIBUS_PLAN_HINT_WORDS * 64u >= TRIBUS_GRAPH_MOST_STAGES + 2u,
@@ -78,43 +92,34 @@ typedef struct tribus_plan_host_shm {
     _Atomic(uint64_t) hints[TRIBUS_PLAN_HINT_WORDS];
 } tribus_plan_host_shm;
 
+/* The host that has the stage writes these; `calls` counts batches once. */
 typedef struct tribus_plan_stage_shm {
-    /* claim: state | (host + 1) << 8; changed by compare-and-swap */
-    _Atomic(uint64_t) claim;
-    char unused0[56];
-    /* below: the host that has it only */
-    _Atomic(uint64_t) done_run; /* last run whose outputs and fault are complete */
-    _Atomic(uint64_t) done_flags;
-    _Atomic(uint64_t) tried_run; /* last run that was begun, and how often */
-    _Atomic(uint64_t) tries;
-    _Atomic(uint64_t) runs, failed, late, skipped;
-    _Atomic(uint64_t) redelivered, compute_ns; /* compute_ns: of all runs together */
-    char unused1[48];
-    char text[TRIBUS_PIPELINE_TEXT_BYTES]; /* why it could not be loaded */
-    tribus_plan_span_shm queue, compute, handoff;
+    _Atomic(uint64_t) runs, failed, late, skipped, redelivered;
+    _Atomic(uint64_t) calls, compute_ns; /* compute_ns: of all calls together */
+    uint64_t unused;
 } tribus_plan_stage_shm;
 
+typedef struct tribus_plan_spans_shm {
+    tribus_plan_span_shm queue, compute, handoff;
+} tribus_plan_spans_shm;
+
 typedef struct tribus_plan_link_shm {
-    _Atomic(uint64_t) runs, bytes_by_reference; /* its reader only */
-    _Atomic(uint64_t) bytes_copied;             /* its writer only */
+    _Atomic(uint64_t) runs, bytes; /* its reader only */
+    _Atomic(uint64_t)
+        bytes_copied; /* its writer only; inputs that were copied are in bytes, too */
     char unused[40];
 } tribus_plan_link_shm;
 
 typedef struct tribus_plan_run_shm {
     _Atomic(uint64_t) run;
     _Atomic(int64_t) submit_ns, deadline_ns; /* deadline: INT64_MAX for none */
+    _Atomic(uint32_t) priority;              /* 0 (last) to 9 (first) */
     _Atomic(uint32_t) fault;                 /* node that failed first, 0: none */
     _Atomic(int32_t) fault_status;
     char text[TRIBUS_PIPELINE_TEXT_BYTES];          /* by the node in fault */
     _Atomic(uint32_t) kept[TRIBUS_GRAPH_MOST_KEPT]; /* version slot of each kept input */
+    uint32_t unused;
 } tribus_plan_run_shm;
-
-/* When a node had all tokens of a run and began, when it ended, and how long before it began
- * they waited for a busy host. */
-typedef struct tribus_plan_stamp_shm {
-    _Atomic(int64_t) begin_ns, end_ns, queue_ns;
-    _Atomic(uint64_t) ran; /* 0: passed on without working */
-} tribus_plan_stamp_shm;
 
 typedef struct tribus_plan_shm {
     _Atomic(uint64_t) magic;
@@ -136,17 +141,19 @@ typedef struct tribus_plan_shm {
     _Alignas(64) _Atomic(uint64_t) owner; /* the submitter: participant << 32 | epoch */
     _Atomic(uint32_t) closing;            /* the submitter has ended it */
     _Atomic(uint32_t) stopping;           /* somebody asks the submitter to */
-    char unused0[48];
+    /* runs in flight whose priority is not the pipeline's; 0: hosts go in order */
+    _Atomic(uint32_t) mixed;
+    char unused0[44];
     _Atomic(uint64_t) submitted, finished, failed, late, refused, released;
+    _Atomic(uint64_t) last; /* the run that finished last */
     tribus_plan_span_shm total, handoff;
     _Alignas(64) char bell[TRIBUS_DOORBELL_BYTES];
 } tribus_plan_shm;
 
-_Static_assert(sizeof(tribus_token) == 56, "a token is the payload of a 64-byte cell");
+_Static_assert(sizeof(tribus_plan_pass_shm) == 64, "an edge is one line");
 _Static_assert(offsetof(tribus_plan_host_shm, bell) == 64, "the bell has its own line");
 _Static_assert(sizeof(tribus_plan_host_shm) % 64 == 0, "hosts do not share lines");
-_Static_assert(offsetof(tribus_plan_stage_shm, done_run) == 64, "claim has its own line");
-_Static_assert(sizeof(tribus_plan_stage_shm) % 64 == 0, "stages do not share lines");
+_Static_assert(sizeof(tribus_plan_stage_shm) == 64, "stages do not share lines");
 _Static_assert(sizeof(tribus_plan_link_shm) == 64, "links do not share lines");
 _Static_assert(sizeof(tribus_plan_run_shm) % 8 == 0, "runs are packed");
 
@@ -156,13 +163,11 @@ typedef struct tribus_plan {
     uint8_t *mem; /* borrowed */
     size_t bytes;
     tribus_plan_shm *shm;
-    uint64_t hosts_at, text_at, stages_at, links_at, rings_at, runs_at, stamps_at;
-    uint64_t zeros_at;
+    uint64_t hosts_at, text_at, claims_at, stages_at, links_at, runs_at, passes_at;
+    uint64_t texts_at, spans_at, zeros_at;
     uint64_t *slots_at; /* of each node */
     uint64_t *kept_at;  /* of each kept input */
     uint64_t total;
-    uint32_t ring_cells;
-    size_t ring_bytes, run_bytes;
 } tribus_plan;
 
 /* Bytes a plan of this graph takes. Returns TRIBUS_OK, TRIBUS_BAD_DATA (more than any
@@ -207,6 +212,23 @@ static inline tribus_plan_stage_shm *tribus_plan_stage(const tribus_plan *p, uin
     return (tribus_plan_stage_shm *)(void *)(p->mem + p->stages_at) + node;
 }
 
+/* state | (host + 1) << 8; changed by compare-and-swap */
+static inline _Atomic(uint64_t) *tribus_plan_claim(const tribus_plan *p, uint32_t node)
+{
+    return (_Atomic(uint64_t) *)(void *)(p->mem + p->claims_at) + node;
+}
+
+/* Why the stage could not be loaded, or is not where its host is: shown by the claim. */
+static inline char *tribus_plan_text(const tribus_plan *p, uint32_t node)
+{
+    return (char *)p->mem + p->texts_at + (uint64_t)node * TRIBUS_PIPELINE_TEXT_BYTES;
+}
+
+static inline tribus_plan_spans_shm *tribus_plan_spans(const tribus_plan *p, uint32_t node)
+{
+    return (tribus_plan_spans_shm *)(void *)(p->mem + p->spans_at) + node;
+}
+
 static inline tribus_plan_link_shm *tribus_plan_link(const tribus_plan *p, uint32_t link)
 {
     return (tribus_plan_link_shm *)(void *)(p->mem + p->links_at) + link;
@@ -222,10 +244,10 @@ static inline tribus_plan_run_shm *tribus_plan_run(const tribus_plan *p, uint64_
     return (tribus_plan_run_shm *)(void *)(p->mem + p->runs_at) + tribus_plan_slot(p, run);
 }
 
-static inline tribus_plan_stamp_shm *tribus_plan_stamp(const tribus_plan *p, uint64_t run,
-                                                       uint32_t node)
+static inline tribus_plan_pass_shm *tribus_plan_pass(const tribus_plan *p, uint64_t run,
+                                                     uint32_t node)
 {
-    return (tribus_plan_stamp_shm *)(void *)(p->mem + p->stamps_at) +
+    return (tribus_plan_pass_shm *)(void *)(p->mem + p->passes_at) +
            (size_t)tribus_plan_slot(p, run) * p->graph->node_count + node;
 }
 
@@ -239,7 +261,9 @@ static inline tribus_doorbell_shm *tribus_plan_host_bell(const tribus_plan *p, u
     return (tribus_doorbell_shm *)(void *)tribus_plan_host(p, i)->bell;
 }
 
-/* First byte of output port `port` of a node in the slot of a run. */
+/* First byte of output port `port` of a node in the slot of a run. The slots of a port lie
+ * side by side, so consecutive runs of one whose bytes are a multiple of 64 are one tensor
+ * with more rows. */
 void *tribus_plan_output(const tribus_plan *p, uint32_t node, uint32_t port, uint64_t run);
 
 /* The tensor over it. */
@@ -301,34 +325,26 @@ static inline uint32_t tribus_plan_hint_words(const tribus_plan *p)
 }
 
 /* Hints of one word, taken: bit i is node 64 * word + i. What they hint at is visible. A
- * host that died between showing a token and hinting leaves none: look at all now and then. */
+ * host that died between showing a pass and hinting leaves none: look at all now and then. */
 uint64_t tribus_plan_take_hints(const tribus_plan *p, uint32_t host, uint32_t word);
 
-/* ---- one end of a link ---- */
+/* ---- edges, plan_pass.c ---- */
 
-typedef struct tribus_plan_end {
-    tribus_plan *plan;
-    uint32_t link;
-    bool state;
-    tribus_ring *ring;
-    tribus_doorbell_shm *bell; /* writer: that the ring presses now */
-} tribus_plan_end;
+/* Has the node passed this run on? out: a copy of what it says.
+ * Returns TRIBUS_OK, TRIBUS_EMPTY (not yet) or TRIBUS_CORRUPT (it is ahead of what can be). */
+TRIBUS_MUST_CHECK tribus_status tribus_plan_look(const tribus_plan *p, uint32_t node,
+                                                 uint64_t run, tribus_pass *out);
 
-TRIBUS_MUST_CHECK tribus_status tribus_plan_end_open(tribus_plan *p, uint32_t link,
-                                                     tribus_end side, tribus_plan_end *out);
-void tribus_plan_end_close(tribus_plan_end *end);
+/* The node's host: show that it has passed the run on. What the pass and the outputs hold was
+ * written before. */
+void tribus_plan_show(const tribus_plan *p, uint32_t node, uint64_t run);
 
-/* Writer: show a token; flags and bytes as in tribus_token. Returns TRIBUS_OK, TRIBUS_FULL
- * or TRIBUS_CORRUPT. */
-TRIBUS_MUST_CHECK tribus_status tribus_plan_send(tribus_plan_end *end, uint64_t run,
-                                                 int64_t stamp_ns, uint32_t flags,
-                                                 uint64_t bytes);
+/* Wake whoever waits for the node, after showing. host: our place, TRIBUS_PLAN_NO_HOST for
+ * the submitter; pending: our own hints, a bit a node. */
+void tribus_plan_announce(const tribus_plan *p, uint32_t node, uint32_t host,
+                          uint64_t *pending);
 
-/* Reader: a checked copy of the token of this run; it stays until tribus_plan_release().
- * Tokens of earlier runs, sent again by a successor, are dropped.
- * Returns TRIBUS_OK, TRIBUS_EMPTY or TRIBUS_CORRUPT. */
-TRIBUS_MUST_CHECK tribus_status tribus_plan_receive(tribus_plan_end *end, uint64_t run,
-                                                    tribus_token *out);
-void tribus_plan_release(tribus_plan_end *end, const tribus_token *token);
+/* The reader has passed the run on: count what came. */
+void tribus_plan_count(const tribus_plan *p, uint32_t link, const tribus_pass *pass);
 
 #endif

@@ -1,13 +1,12 @@
-/* stage.h -- one stage as its compute host runs it: tokens in, one operation, tokens out.
+/* stage.h -- one stage as its compute host runs it: passes in, one operation, a pass out.
  *
  * Not for   choosing stages or sleeping (host.h).
  *
- * A stage takes the tokens of run 1, 2, 3 ... from each of its links; when all of a run have
- * come it works, or passes the run on unworked when it failed, is late or was skipped. It
- * writes down that a run is done before it shows the tokens, and shows them before it
- * releases what it read. A successor of a dead host therefore finds the run that was not
- * done offered again, and sends the tokens of the one that was done once more: readers drop
- * the second.
+ * A stage does the runs 1, 2, 3 ... one after the other, and another order only where runs
+ * differ in priority and nothing carries state. When all that a run needs has come it works,
+ * or passes the run on unworked when it failed, is late or was skipped. It writes down that
+ * a run was begun, and shows its pass when outputs and fault are complete. A successor of a
+ * dead host therefore does again what was begun and not shown, and nothing else.
  */
 #ifndef TRIBUS_PIPELINE_STAGE_H
 #define TRIBUS_PIPELINE_STAGE_H
@@ -25,11 +24,11 @@ typedef struct tribus_stage_cfg {
     tribus_device *cpu; /* for operations that `device` cannot run; may be the same */
     void *device_mem;   /* the plan's memory as the device reaches it */
     uint32_t threads;
+    uint64_t *pending; /* our own hints, a bit a node; borrowed */
 } tribus_stage_cfg;
 
-/* Load the operation and take up the links. out: owned by the caller.
- * Returns TRIBUS_OK, TRIBUS_FULL (a reader is so far behind that taking over must wait), or
- * why the operation cannot be had. */
+/* Load the operation and take up where an earlier host left. out: owned by the caller.
+ * Returns TRIBUS_OK, TRIBUS_CORRUPT, TRIBUS_NO_MEMORY or why the operation cannot be had. */
 TRIBUS_MUST_CHECK tribus_status tribus_stage_open(const tribus_stage_cfg *cfg,
                                                   tribus_stage **out);
 void tribus_stage_close(tribus_stage *stage);
@@ -39,15 +38,22 @@ tribus_device *tribus_stage_device(const tribus_stage *stage);
 
 uint32_t tribus_stage_node(const tribus_stage *stage);
 
-/* Between two runs: no token was looked at that is not done with. */
-bool tribus_stage_is_idle(const tribus_stage *stage);
+/* The run to do now: the most urgent of those whose inputs have come; 0 when there is none. */
+uint64_t tribus_stage_next(tribus_stage *stage);
 
-/* Is there something to do? Looks at the first link whose token has not come. */
-bool tribus_stage_ready(tribus_stage *stage);
+/* Its priority. */
+uint32_t tribus_stage_priority(const tribus_stage *stage, uint64_t run);
 
-/* Do it. free_ns: when this host became free; set to when it was done.
- * Returns TRIBUS_OK, TRIBUS_FULL (a reader is behind: ready stays true), or TRIBUS_CORRUPT:
- * the stage must be given up. */
-TRIBUS_MUST_CHECK tribus_status tribus_stage_step(tribus_stage *stage, int64_t *free_ns);
+/* Do the run that next gave, and with it those behind it that can be computed in the same
+ * call. free_ns: when this host became free; set to when it was done.
+ * Returns TRIBUS_OK, or TRIBUS_CORRUPT: the stage must be given up. */
+TRIBUS_MUST_CHECK tribus_status tribus_stage_step(tribus_stage *stage, uint64_t run,
+                                                  int64_t *free_ns);
+
+/* Put the latest measurements where others see them; close does it, too. */
+void tribus_stage_flush(tribus_stage *stage);
+
+/* Ask for the memory that the next step is likely to touch. */
+void tribus_stage_prefetch(const tribus_stage *stage);
 
 #endif

@@ -78,7 +78,7 @@ static void library_that_is_none_is_refused_with_the_reason(void)
         {"int x;\n", "exports no `tribus_operation`"},
         {"#include \"tribus/operation.h\"\n"
          "const tribus_operation_entry tribus_operation = {.abi = 99};\n",
-         "its table is not of version 1"},
+         "its table is not of version 2"},
     };
     char path[128], source[128];
     tribus_pipeline_cfg cfg = {.path = path};
