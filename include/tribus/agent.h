@@ -109,6 +109,7 @@ typedef struct tribus_agent_status {
     uint32_t children; /* rows for tribus_agent_get_child(), Redis servers included */
     uint64_t memory_bytes;
     uint64_t memory_limit_bytes;
+    uint64_t device_bytes; /* of accelerators, kept for who made it */
     uint64_t resident_bytes;
     int64_t uptime_ns;
     uint64_t requests;

@@ -432,6 +432,8 @@ typedef struct tribus_region tribus_region;
 typedef struct tribus_region_cfg {
     uint64_t slot_bytes; /* rounded up to a multiple of 64 */
     uint32_t slots;      /* 1..65536; 0: chosen so that rotation stays within the cache */
+    uint32_t outside; /* nonzero: the slots' bytes are not in mem but elsewhere, in memory
+                            of a device: open with tribus_region_open_outside() */
 } tribus_region_cfg;
 
 /* What travels in a ring cell to name a slot: 32 bytes, no pointers. */
@@ -454,6 +456,18 @@ TRIBUS_MUST_CHECK tribus_status tribus_region_create(void *mem, size_t bytes,
  * owner that opens again after a crash finds its half-made loans free. */
 TRIBUS_MUST_CHECK tribus_status tribus_region_open(void *mem, size_t bytes, tribus_end end,
                                                    uint32_t holder, tribus_region **out);
+
+/* The same for a region whose slots lie outside: data, as this process's device reaches slot
+ * 0, and how many bytes are there. Only the region's words in mem are touched, never data. */
+typedef struct tribus_region_data {
+    void *mem;
+    size_t bytes;
+} tribus_region_data;
+
+TRIBUS_MUST_CHECK tribus_status tribus_region_open_outside(void *mem, size_t bytes,
+                                                           tribus_end end, uint32_t holder,
+                                                           const tribus_region_data *data,
+                                                           tribus_region **out);
 void tribus_region_close(tribus_region *region);
 uint64_t tribus_region_slot_bytes(const tribus_region *region);
 uint32_t tribus_region_slots(const tribus_region *region);

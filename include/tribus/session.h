@@ -58,7 +58,8 @@ typedef enum tribus_object_kind {
     TRIBUS_OBJECT_REGION = 3,
     TRIBUS_OBJECT_TIMELINE = 4,
     TRIBUS_OBJECT_COUNTERS = 5,
-    TRIBUS_OBJECT_PIPELINE = 6
+    TRIBUS_OBJECT_PIPELINE = 6,
+    TRIBUS_OBJECT_DEVICE = 7 /* memory of an accelerator, by descriptor only */
 } tribus_object_kind;
 
 /* A row of the registry. */
@@ -95,6 +96,24 @@ TRIBUS_MUST_CHECK tribus_status tribus_session_create_object(
 TRIBUS_MUST_CHECK tribus_status tribus_session_open_object(tribus_session *session,
                                                            const char *name, int writable,
                                                            tribus_object *out, void **mem);
+
+/* Give the agent memory of a device under a name: `fd` as tribus_device_memory_create() made
+ * it stays the caller's. From then on the agent keeps the bytes, whoever dies, until the
+ * object leaves the registry, and hands the descriptor to who asks. The agent cannot measure
+ * such memory: who imports it does. It does not count against the agent's memory limit.
+ * Returns TRIBUS_OK, TRIBUS_EXISTS, TRIBUS_FULL, TRIBUS_PEER_LOST, TRIBUS_TIMEOUT,
+ * TRIBUS_CORRUPT (a memory file smaller than bytes), TRIBUS_BAD_ARG. */
+TRIBUS_MUST_CHECK tribus_status tribus_session_offer_object(tribus_session *session,
+                                                            const char *name, int fd,
+                                                            size_t bytes, int stays,
+                                                            tribus_object *out);
+
+/* The descriptor of such an object, asked for once and kept: *fd is borrowed until close or
+ * tribus_session_drop(). Returns TRIBUS_OK, TRIBUS_NOT_FOUND, TRIBUS_BAD_ARG (it is memory
+ * of the host), TRIBUS_REFUSED (we may only look), TRIBUS_PEER_LOST, TRIBUS_TIMEOUT. */
+TRIBUS_MUST_CHECK tribus_status tribus_session_open_descriptor(tribus_session *session,
+                                                               const char *name,
+                                                               tribus_object *out, int *fd);
 
 /* Unmap; with remove nonzero (creator only) also delete it from the registry. */
 void tribus_session_drop(tribus_session *session, const tribus_object *object, int remove);
@@ -135,6 +154,13 @@ TRIBUS_MUST_CHECK tribus_status tribus_session_reclaim(tribus_session *session,
                                                        const tribus_object *object,
                                                        tribus_region *region,
                                                        uint32_t *slots);
+
+/* The same for an object with several regions in it. */
+TRIBUS_MUST_CHECK tribus_status tribus_session_reclaim_all(tribus_session *session,
+                                                           const tribus_object *object,
+                                                           tribus_region *const *regions,
+                                                           uint32_t regions_n,
+                                                           uint32_t *slots);
 
 /* The registry is a read-only mapping that the agent writes: these calls read it, and look
  * once in 20 ms whether the agent is there. revision changes whenever an object or participant

@@ -182,7 +182,10 @@ void tribus_table_leave(tribus_agent *agent, tribus_client *client);
 /* The same for a number, alive or returning. on_purpose: it said goodbye. */
 void tribus_table_end(tribus_agent *agent, uint32_t number, bool on_purpose);
 
-/* Check a CREATE and reserve its row, state CREATING; then finish or abandon it. */
+/* What an object's bytes are counted in: the host's memory or that of devices. */
+uint64_t *tribus_table_bytes(tribus_agent *agent, const tribus_object *row);
+
+/* Check a CREATE, or an OFFER of something new, and reserve its row, state CREATING; then finish or abandon it. */
 TRIBUS_MUST_CHECK tribus_status tribus_table_reserve(tribus_agent *agent,
                                                      const tribus_client *client,
                                                      const tribus_agent_request *request,
@@ -259,6 +262,10 @@ void tribus_recover_close(tribus_agent *agent);
 TRIBUS_MUST_CHECK tribus_status tribus_recover_rejoin(tribus_agent *agent,
                                                       tribus_client *client,
                                                       const tribus_agent_request *request);
+/* Is this descriptor one to keep for that row? Returns TRIBUS_OK, TRIBUS_CORRUPT or
+ * TRIBUS_REFUSED. */
+TRIBUS_MUST_CHECK tribus_status tribus_recover_check(const tribus_agent *agent,
+                                                     const tribus_object *row, int fd);
 /* It brings a descriptor. Takes fd on TRIBUS_OK. Returns TRIBUS_OK, TRIBUS_NOT_FOUND,
  * TRIBUS_REFUSED or TRIBUS_CORRUPT. */
 TRIBUS_MUST_CHECK tribus_status tribus_recover_offer(tribus_agent *agent,

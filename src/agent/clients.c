@@ -180,6 +180,11 @@ static void on_open(tribus_agent *agent, tribus_client *c,
     if (st == TRIBUS_OK && o->state != TRIBUS_AGENT_OBJECT_READY)
         st = tribus_error_set(TRIBUS_NOT_FOUND, "%s is not ready yet: try again",
                               request->name);
+    if (st == TRIBUS_OK && o->row.kind == TRIBUS_OBJECT_DEVICE &&
+        (request->flags & TRIBUS_AGENT_FLAG_WRITABLE) == 0)
+        st = tribus_error_set(TRIBUS_REFUSED,
+                              "a descriptor of %s cannot be had for reading only",
+                              request->name);
     if (st == TRIBUS_OK && (request->flags & TRIBUS_AGENT_FLAG_WRITABLE) == 0) {
         (void)snprintf(path, sizeof(path), "/proc/self/fd/%d", o->fd);
         fd = open(path, O_RDONLY | O_CLOEXEC);
@@ -243,11 +248,35 @@ static void on_take_back(tribus_agent *agent, tribus_client *c,
         answer(agent, c, reply, NULL, 0);
 }
 
+/* Memory of a device, that its maker gives us to keep. Takes fd on TRIBUS_OK. */
+static tribus_status adopt(tribus_agent *agent, const tribus_client *c,
+                           const tribus_agent_request *request, int fd, tribus_object *out)
+{
+    tribus_agent_object *o = NULL;
+    tribus_status st;
+
+    if (fd < 0)
+        return tribus_error_set(TRIBUS_BAD_ARG, "an offer needs a descriptor");
+    st = tribus_table_reserve(agent, c, request, &o);
+    if (st != TRIBUS_OK)
+        return st;
+    st = tribus_recover_check(agent, &o->row, fd);
+    if (st != TRIBUS_OK) {
+        tribus_table_abandon(agent, o);
+        return st;
+    }
+    tribus_table_finish(agent, o, fd);
+    *out = o->row;
+    return TRIBUS_OK;
+}
+
 static void on_offer(tribus_agent *agent, tribus_client *c,
                      const tribus_agent_request *request, tribus_agent_reply *reply,
                      int *fd)
 {
-    const tribus_status st = tribus_recover_offer(agent, c, request, *fd);
+    const tribus_status st = request->number == 0
+                                 ? adopt(agent, c, request, *fd, &reply->body.object)
+                                 : tribus_recover_offer(agent, c, request, *fd);
 
     if (st != TRIBUS_OK) {
         answer_fault(agent, c, reply, st);

@@ -69,7 +69,8 @@ static void restore_object(tribus_agent *agent, const tribus_object *row)
                        agent->participants[row->owner].returning;
 
     if ((!owned && row->stays == 0) || row->bytes == 0 ||
-        row->bytes > agent->cfg.memory_limit_bytes - agent->status.memory_bytes)
+        (row->kind != TRIBUS_OBJECT_DEVICE &&
+         row->bytes > agent->cfg.memory_limit_bytes - agent->status.memory_bytes))
         return;
     o->row = *row;
     o->state = TRIBUS_AGENT_OBJECT_RETURNING;
@@ -79,7 +80,7 @@ static void restore_object(tribus_agent *agent, const tribus_object *row)
     else
         o->row.owner = 0;
     agent->status.objects++;
-    agent->status.memory_bytes += row->bytes;
+    *tribus_table_bytes(agent, row) += row->bytes;
     if (row->generation > agent->next_generation)
         agent->next_generation = row->generation;
     tribus_table_show_object(agent, &o->row);
@@ -209,14 +210,22 @@ tribus_status tribus_recover_rejoin(tribus_agent *agent, tribus_client *client,
     return TRIBUS_OK;
 }
 
-/* A descriptor whose size can be changed under us would make every mapping of it a trap. */
-static tribus_status check_fd(const tribus_agent *agent, const tribus_object *row, int fd)
+/* A descriptor whose size can be changed under us would make every mapping of it a trap. Memory
+ * of a card is a file of its driver, without a size: who imports it learns the size from the
+ * driver. Sockets are refused, for they could hold descriptors of sockets in a circle. */
+tribus_status tribus_recover_check(const tribus_agent *agent, const tribus_object *row,
+                                   int fd)
 {
     const int seals = fcntl(fd, F_GET_SEALS), flags = fcntl(fd, F_GETFL);
+    const bool device = row->kind == TRIBUS_OBJECT_DEVICE;
     struct stat s, dir;
 
+    if (device && fstat(fd, &s) == 0 && (S_ISCHR(s.st_mode) || (s.st_mode & S_IFMT) == 0))
+        return TRIBUS_OK;
     if (fstat(fd, &s) != 0 || !S_ISREG(s.st_mode) || s.st_size < 0 ||
-        (uint64_t)s.st_size != row->bytes || flags < 0 || (flags & O_ACCMODE) != O_RDWR)
+        (uint64_t)s.st_size < row->bytes ||
+        (!device && (uint64_t)s.st_size != row->bytes) || flags < 0 ||
+        (flags & O_ACCMODE) != O_RDWR)
         return tribus_error_set(TRIBUS_CORRUPT, "%s: not a memory file of %llu bytes",
                                 row->name, (unsigned long long)row->bytes);
     if (seals >= 0 && (seals & F_SEAL_SHRINK) != 0)
@@ -247,7 +256,7 @@ tribus_status tribus_recover_offer(tribus_agent *agent, const tribus_client *cli
     if (o->row.owner != client->number && o->row.stays == 0)
         return tribus_error_set(TRIBUS_REFUSED, "object %u belongs to participant %u",
                                 request->number, o->row.owner);
-    st = check_fd(agent, &o->row, fd);
+    st = tribus_recover_check(agent, &o->row, fd);
     if (st != TRIBUS_OK)
         return st;
     o->fd = fd;

@@ -40,6 +40,7 @@ typedef struct agent_row {
 
 static const agent_row agent_rows[] = {
     HELD(memory_bytes, "Shared memory handed out."),
+    HELD(device_bytes, "Memory of accelerators kept for who made it."),
     HELD(memory_limit_bytes, "Shared memory that may be handed out."),
     HELD(resident_bytes, "Resident memory of the agent."),
     COUNTED(requests, "Requests answered."),

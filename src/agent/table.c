@@ -224,6 +224,12 @@ tribus_status tribus_table_join(tribus_agent *agent, tribus_client *client,
     return TRIBUS_OK;
 }
 
+uint64_t *tribus_table_bytes(tribus_agent *agent, const tribus_object *row)
+{
+    return row->kind == TRIBUS_OBJECT_DEVICE ? &agent->status.device_bytes
+                                             : &agent->status.memory_bytes;
+}
+
 void tribus_table_abandon(tribus_agent *agent, tribus_agent_object *o)
 {
     if (o->state == TRIBUS_AGENT_OBJECT_READY)
@@ -233,7 +239,7 @@ void tribus_table_abandon(tribus_agent *agent, tribus_agent_object *o)
         hide_object(agent, o->row.number);
         agent->status.objects--;
     }
-    agent->status.memory_bytes -= o->row.bytes;
+    *tribus_table_bytes(agent, &o->row) -= o->row.bytes;
     if (o->row.owner != 0)
         agent->participants[o->row.owner].objects--;
     memset(&o->row, 0, sizeof(o->row));
@@ -333,12 +339,15 @@ static tribus_status check_create(tribus_agent *agent, const tribus_client *clie
                                 "participant %u",
                                 there->row.number, there->row.owner);
     if (!tribus_registry_name_is_good(request->name) || request->bytes == 0 ||
-        request->kind < TRIBUS_OBJECT_TOPIC || request->kind > TRIBUS_OBJECT_PIPELINE)
+        request->bytes > (uint64_t)INT64_MAX || request->kind < TRIBUS_OBJECT_TOPIC ||
+        request->kind > TRIBUS_OBJECT_DEVICE ||
+        (request->kind == TRIBUS_OBJECT_DEVICE) !=
+            (request->head.type == TRIBUS_AGENT_OFFER))
         return tribus_error_set(TRIBUS_BAD_ARG,
                                 "kind %u, %llu bytes: a good name, a known kind and a "
                                 "size are needed",
                                 request->kind, (unsigned long long)request->bytes);
-    left = memory_left(agent);
+    left = request->kind == TRIBUS_OBJECT_DEVICE ? UINT64_MAX : memory_left(agent);
     while (request->bytes > left && tribus_left_drop_one(agent))
         left = memory_left(agent);
     if (request->bytes > left)
@@ -387,14 +396,15 @@ tribus_status tribus_table_reserve(tribus_agent *agent, const tribus_client *cli
     o->state = TRIBUS_AGENT_OBJECT_CREATING;
     o->fd = -1;
     agent->participants[client->number].objects++;
-    agent->status.memory_bytes += o->row.bytes;
+    *tribus_table_bytes(agent, &o->row) += o->row.bytes;
     *out = o;
     return TRIBUS_OK;
 }
 
 void tribus_table_finish(tribus_agent *agent, tribus_agent_object *o, int fd)
 {
-    (void)fchmod(fd, 0600); /* nobody else may open it again through /proc */
+    if (o->row.kind != TRIBUS_OBJECT_DEVICE) /* that is the driver's own file */
+        (void)fchmod(fd, 0600); /* nobody else may open it again through /proc */
     o->fd = fd;
     o->state = TRIBUS_AGENT_OBJECT_READY;
     agent->status.objects++;

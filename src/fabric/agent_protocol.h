@@ -25,7 +25,8 @@ typedef enum tribus_agent_request_type {
     TRIBUS_AGENT_CREATE = 3,  /* name, kind, bytes, flag stays; -> object, fd */
     TRIBUS_AGENT_OPEN = 4,    /* name, flag writable; -> object, fd */
     TRIBUS_AGENT_REMOVE = 5,  /* number, generation; flag later: keep it for a while */
-    TRIBUS_AGENT_OFFER = 6,   /* an object and its fd, to an agent that was started again */
+    TRIBUS_AGENT_OFFER = 6,   /* an object and its fd, to an agent that was started again;
+                                 number 0: new, of the kind DEVICE; -> object */
     TRIBUS_AGENT_STATUS = 7,  /* -> tribus_agent_status; needs no HELLO */
     TRIBUS_AGENT_CHILD = 8,   /* number; -> tribus_agent_child; needs no HELLO */
     TRIBUS_AGENT_STOP = 9,    /* needs no HELLO */

@@ -60,7 +60,7 @@ struct tribus_region_shm {
     uint32_t number;
     uint32_t slots;
     uint64_t slot_bytes;
-    uint64_t data_offset;
+    uint64_t data_offset; /* 0: the slots lie outside */
     uint64_t unused[12];
     /* 128: a line for each slot; then, at a page, the slots */
     struct slot_line lines[];
@@ -102,11 +102,14 @@ static uint64_t round_up(uint64_t n, uint64_t to)
     return (n + to - 1u) / to * to;
 }
 
+static uint64_t lines_end(uint32_t slots)
+{
+    return sizeof(struct tribus_region_shm) + (uint64_t)slots * sizeof(struct slot_line);
+}
+
 static uint64_t data_offset_of(uint32_t slots)
 {
-    return round_up(sizeof(struct tribus_region_shm) +
-                        (uint64_t)slots * sizeof(struct slot_line),
-                    PAGE_BYTES);
+    return round_up(lines_end(slots), PAGE_BYTES);
 }
 
 size_t tribus_region_bytes(tribus_region_cfg *cfg)
@@ -118,6 +121,8 @@ size_t tribus_region_bytes(tribus_region_cfg *cfg)
     slot_bytes = round_up(cfg->slot_bytes, TRIBUS_CACHE_LINE_BYTES);
     if (cfg->slots == 0)
         cfg->slots = slots_for(slot_bytes);
+    if (cfg->outside != 0)
+        return (size_t)lines_end(cfg->slots);
     return (size_t)(data_offset_of(cfg->slots) + cfg->slots * slot_bytes);
 }
 
@@ -142,7 +147,7 @@ tribus_status tribus_region_create(void *mem, size_t bytes, const tribus_region_
     shm->number = region_number;
     shm->slots = full.slots;
     shm->slot_bytes = round_up(full.slot_bytes, TRIBUS_CACHE_LINE_BYTES);
-    shm->data_offset = data_offset_of(full.slots);
+    shm->data_offset = full.outside != 0 ? 0 : data_offset_of(full.slots);
     for (uint32_t i = 0; i < full.slots; i++) {
         tribus_store_rlx(&shm->lines[i].held, 0u); /* these are shown by R0 */
         tribus_store_rlx(&shm->lines[i].received, 0u);
@@ -153,10 +158,12 @@ tribus_status tribus_region_create(void *mem, size_t bytes, const tribus_region_
     return TRIBUS_OK;
 }
 
-static tribus_status check_layout(void *mem, size_t bytes, tribus_region *r)
+/* data: where the slots are when they lie outside, else NULL. */
+static tribus_status check_layout(void *mem, size_t bytes, const tribus_region_data *data,
+                                  tribus_region *r)
 {
     struct tribus_region_shm *shm = mem;
-    uint64_t offset;
+    uint64_t offset, end;
 
     if (mem == NULL || (uintptr_t)mem % TRIBUS_CACHE_LINE_BYTES != 0)
         return tribus_error_set(TRIBUS_BAD_ARG,
@@ -175,14 +182,19 @@ static tribus_status check_layout(void *mem, size_t bytes, tribus_region *r)
     r->slots = shm->slots;
     r->slot_bytes = shm->slot_bytes;
     offset = shm->data_offset;
+    if ((data == NULL) != (offset != 0))
+        return tribus_error_set(TRIBUS_BAD_ARG, "region: its slots lie %s",
+                                offset != 0 ? "in its own memory" : "outside");
+    end = data == NULL ? offset : lines_end(r->slots);
     if (r->slots == 0 || r->slots > SLOTS_MAX || r->slot_bytes == 0 ||
         r->slot_bytes > SLOT_BYTES_MAX || r->slot_bytes % TRIBUS_CACHE_LINE_BYTES != 0 ||
-        offset != data_offset_of(r->slots) || offset + r->slots * r->slot_bytes > bytes)
+        (data == NULL && offset != data_offset_of(r->slots)) || end > bytes ||
+        r->slots * r->slot_bytes > (data == NULL ? bytes - end : data->bytes))
         return tribus_error_set(
             TRIBUS_CORRUPT,
             "region: says %u slots of %llu bytes from %llu on, memory has %zu", r->slots,
             (unsigned long long)r->slot_bytes, (unsigned long long)offset, bytes);
-    r->data = (unsigned char *)mem + offset;
+    r->data = data == NULL ? (unsigned char *)mem + offset : (unsigned char *)data->mem;
     return TRIBUS_OK;
 }
 
@@ -205,6 +217,13 @@ static void take_over(tribus_region *r)
 tribus_status tribus_region_open(void *mem, size_t bytes, tribus_end end, uint32_t holder,
                                  tribus_region **out)
 {
+    return tribus_region_open_outside(mem, bytes, end, holder, NULL, out);
+}
+
+tribus_status tribus_region_open_outside(void *mem, size_t bytes, tribus_end end,
+                                         uint32_t holder, const tribus_region_data *data,
+                                         tribus_region **out)
+{
     tribus_region *r;
     tribus_status st;
 
@@ -215,7 +234,7 @@ tribus_status tribus_region_open(void *mem, size_t bytes, tribus_end end, uint32
     r = calloc(1, sizeof(*r));
     if (r == NULL)
         return tribus_error_set(TRIBUS_NO_MEMORY, "region: handle");
-    st = check_layout(mem, bytes, r);
+    st = check_layout(mem, bytes, data, r);
     if (st != TRIBUS_OK) {
         free(r);
         return st;

@@ -17,6 +17,7 @@
 #include "fabric/registry.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -354,19 +355,25 @@ static void look_after_agent(const tribus_session *session)
             tribus_error_clear(); /* not this call's fault; requests will say it */
 }
 
-/* Ask, and ask again an agent that was started again in between. */
-static tribus_status ask(tribus_session *s, tribus_agent_request *request,
-                         tribus_agent_reply *reply, int *fds, int64_t timeout_ns)
+/* Ask, and ask again an agent that was started again in between. fd goes along, -1: none. */
+static tribus_status ask_with(tribus_session *s, tribus_agent_request *request, int fd,
+                              tribus_agent_reply *reply, int *fds, int64_t timeout_ns)
 {
     tribus_status st =
-        tribus_agent_call_wait(&s->channel, request, -1, reply, fds, timeout_ns);
+        tribus_agent_call_wait(&s->channel, request, fd, reply, fds, timeout_ns);
 
     if (st == TRIBUS_PEER_LOST) {
         st = rejoin(s);
         if (st == TRIBUS_OK)
-            st = tribus_agent_call_wait(&s->channel, request, -1, reply, fds, timeout_ns);
+            st = tribus_agent_call_wait(&s->channel, request, fd, reply, fds, timeout_ns);
     }
     return st;
+}
+
+static tribus_status ask(tribus_session *s, tribus_agent_request *request,
+                         tribus_agent_reply *reply, int *fds, int64_t timeout_ns)
+{
+    return ask_with(s, request, -1, reply, fds, timeout_ns);
 }
 
 /* While there is no agent: does that process run? Looked at once in LOOK_NS each. */
@@ -424,11 +431,12 @@ static tribus_status named_request(tribus_agent_request *request, const char *na
     return TRIBUS_OK;
 }
 
-static tribus_status check_object(const tribus_agent_reply *reply, const char *name)
+static tribus_status check_object(const tribus_agent_reply *reply, const char *name,
+                                  uint32_t fds)
 {
     const tribus_object *o = &reply->body.object;
 
-    if (reply->fd_count != 1 || o->number == 0 || o->number >= TRIBUS_REGISTRY_OBJECTS ||
+    if (reply->fd_count != fds || o->number == 0 || o->number >= TRIBUS_REGISTRY_OBJECTS ||
         o->bytes == 0 || o->bytes > (uint64_t)INT64_MAX ||
         !tribus_registry_name_is_good(o->name) || strcmp(o->name, name) != 0)
         return tribus_error_set(TRIBUS_CORRUPT,
@@ -503,7 +511,10 @@ static tribus_status ask_for_object(tribus_session *s, tribus_agent_request *req
     st = ask(s, request, &reply, fds, timeout_ns);
     if (st != TRIBUS_OK)
         return st;
-    st = check_object(&reply, name);
+    st = check_object(&reply, name, 1);
+    if (st == TRIBUS_OK && reply.body.object.kind == TRIBUS_OBJECT_DEVICE)
+        st = tribus_error_set(TRIBUS_BAD_ARG,
+                              "it is memory of a device: tribus_session_open_descriptor()");
     if (st != TRIBUS_OK) {
         for (uint32_t i = 0; i < reply.fd_count; i++)
             (void)close(fds[i]);
@@ -546,6 +557,56 @@ tribus_status tribus_session_create_object(tribus_session *s, const char *name,
     return st;
 }
 
+/* ---- memory of devices: descriptors that are kept, not mapped ---- */
+
+static tribus_status keep_descriptor(tribus_session *s, const tribus_object *o, int fd,
+                                     int created, mapped **out)
+{
+    const tribus_status st = room_for_one(s);
+
+    if (st != TRIBUS_OK)
+        return st;
+    *out = &s->objects[s->object_count++];
+    **out = (mapped){.object = *o, .writable = 1, .created = created, .fd = fd};
+    return TRIBUS_OK;
+}
+
+tribus_status tribus_session_offer_object(tribus_session *s, const char *name, int fd,
+                                          size_t bytes, int stays, tribus_object *out)
+{
+    tribus_agent_request request = tribus_agent_call_request(TRIBUS_AGENT_OFFER);
+    tribus_agent_reply reply;
+    mapped *m;
+    int copy = -1;
+    tribus_status st = named_request(&request, name);
+
+    if (st == TRIBUS_OK && (fd < 0 || bytes == 0 || bytes > (size_t)INT64_MAX / 2u))
+        st = tribus_error_set(TRIBUS_BAD_ARG, "descriptor %d, %zu bytes", fd, bytes);
+    if (st == TRIBUS_OK) {
+        copy = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+        if (copy < 0)
+            st = tribus_error_set(TRIBUS_SYSTEM, "keep descriptor %d", fd);
+    }
+    request.kind = TRIBUS_OBJECT_DEVICE;
+    request.bytes = bytes;
+    request.flags =
+        TRIBUS_AGENT_FLAG_WRITABLE | (stays != 0 ? TRIBUS_AGENT_FLAG_STAYS : 0u);
+    if (st == TRIBUS_OK)
+        st = ask_with(s, &request, copy, &reply, NULL, s->timeout_ns);
+    if (st == TRIBUS_OK)
+        st = check_object(&reply, name, 0);
+    if (st == TRIBUS_OK)
+        st = keep_descriptor(s, &reply.body.object, copy, 1, &m);
+    if (st != TRIBUS_OK) {
+        tribus_error_add("offer %.63s", name);
+        if (copy >= 0)
+            (void)close(copy);
+        return st;
+    }
+    *out = m->object;
+    return TRIBUS_OK;
+}
+
 /* Whether the object we have under this name is still the one in the registry. */
 static mapped *still_there(tribus_session *s, const char *name, int writable)
 {
@@ -562,6 +623,37 @@ static mapped *still_there(tribus_session *s, const char *name, int writable)
     return NULL;
 }
 
+tribus_status tribus_session_open_descriptor(tribus_session *s, const char *name,
+                                             tribus_object *out, int *fd)
+{
+    tribus_agent_request request = tribus_agent_call_request(TRIBUS_AGENT_OPEN);
+    mapped *m = still_there(s, name, 0);
+    tribus_agent_reply reply = {.fd_count = 0};
+    int fds[TRIBUS_AGENT_CALL_FDS];
+    tribus_status st = named_request(&request, name);
+
+    if (st == TRIBUS_OK && m == NULL) {
+        request.flags = TRIBUS_AGENT_FLAG_WRITABLE;
+        st = ask(s, &request, &reply, fds, s->timeout_ns);
+        if (st == TRIBUS_OK)
+            st = check_object(&reply, name, 1);
+        if (st == TRIBUS_OK && reply.body.object.kind == TRIBUS_OBJECT_DEVICE)
+            st = keep_descriptor(s, &reply.body.object, fds[0], 0, &m);
+        for (uint32_t i = m != NULL ? 1 : 0; i < reply.fd_count; i++)
+            (void)close(fds[i]);
+    }
+    if (st == TRIBUS_OK && (m == NULL || m->object.kind != TRIBUS_OBJECT_DEVICE))
+        st = tribus_error_set(TRIBUS_BAD_ARG, "it is memory of the host");
+    if (st != TRIBUS_OK) {
+        tribus_error_add("open %.63s", name);
+        return st;
+    }
+    if (out != NULL)
+        *out = m->object;
+    *fd = m->fd;
+    return TRIBUS_OK;
+}
+
 tribus_status tribus_session_open_object(tribus_session *s, const char *name, int writable,
                                          tribus_object *out, void **mem)
 {
@@ -569,7 +661,7 @@ tribus_status tribus_session_open_object(tribus_session *s, const char *name, in
     const mapped *m = still_there(s, name, writable);
     tribus_status st;
 
-    if (m != NULL) {
+    if (m != NULL && m->mem != NULL) {
         if (out != NULL)
             *out = m->object;
         *mem = m->mem;
@@ -663,6 +755,13 @@ uint64_t tribus_session_dead_holders(const tribus_session *s, const tribus_objec
 tribus_status tribus_session_reclaim(tribus_session *s, const tribus_object *object,
                                      tribus_region *region, uint32_t *slots)
 {
+    return tribus_session_reclaim_all(s, object, &region, 1, slots);
+}
+
+tribus_status tribus_session_reclaim_all(tribus_session *s, const tribus_object *object,
+                                         tribus_region *const *regions, uint32_t regions_n,
+                                         uint32_t *slots)
+{
     const uint64_t dead = tribus_session_dead_holders(s, object);
     uint32_t count = 0;
     tribus_status st = TRIBUS_OK;
@@ -679,7 +778,8 @@ tribus_status tribus_session_reclaim(tribus_session *s, const tribus_object *obj
         }
         if (st != TRIBUS_OK)
             break;
-        count += tribus_region_reclaim(region, h);
+        for (uint32_t i = 0; i < regions_n; i++)
+            count += tribus_region_reclaim(regions[i], h);
         st = about_holder(s, TRIBUS_AGENT_TAKEN_BACK, object, h, &reply);
     }
     if (slots != NULL)

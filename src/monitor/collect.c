@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#define KINDS        7u
+#define KINDS        8u
 #define BLOCKS_MOST  1024u
 #define OBJECTS_MOST 512u
 
@@ -44,7 +44,7 @@ static const tribus_metric counts[TRIBUS_COUNTS] = {
 static const char *kind_name(uint32_t kind)
 {
     static const char *const names[KINDS] = {"other",    "topic",    "ring",    "region",
-                                             "timeline", "counters", "pipeline"};
+                                             "timeline", "counters", "pipeline", "device"};
 
     return kind < KINDS ? names[kind] : names[0];
 }

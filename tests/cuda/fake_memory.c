@@ -1,6 +1,8 @@
 /* fake_memory.c -- memory of the card that is made of memory files; see fake_inside.h. */
 #include "fake_inside.h"
 
+#include <fcntl.h>
+#include <linux/memfd.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -54,8 +56,9 @@ tribus_cu_result cuMemCreate(tribus_cu_handle *handle, size_t bytes,
     BEGIN("cuMemCreate");
     if (bytes % GRANULARITY != 0 || a->handle_types != TRIBUS_CU_HANDLE_POSIX_FD)
         return TRIBUS_CU_INVALID_VALUE;
-    fd = memfd_create("fake-card", MFD_CLOEXEC);
-    if (fd < 0 || ftruncate(fd, (off_t)bytes) != 0)
+    fd = memfd_create("fake-card", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    if (fd < 0 || ftruncate(fd, (off_t)bytes) != 0 ||
+        fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW) != 0)
         return TRIBUS_CU_OUT_OF_MEMORY;
     return make_handle(fd, handle);
 }

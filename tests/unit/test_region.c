@@ -276,7 +276,8 @@ static void open_when_the_layout_is_nonsense_returns_corrupt(void)
 static void slot_count_is_chosen_from_slot_size_and_cache(void)
 {
     tribus_region_cfg small = {.slot_bytes = 64}, large = {.slot_bytes = 4 << 20},
-                      huge = {.slot_bytes = (uint64_t)1 << 41}, many = {64, 65537};
+                      huge = {.slot_bytes = (uint64_t)1 << 41},
+                      many = {.slot_bytes = 64, .slots = 65537};
 
     CHECK(tribus_region_bytes(&small) > 0 && small.slots == 1024);
     CHECK(tribus_region_bytes(&large) > 0 && large.slots == 2);
