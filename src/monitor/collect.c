@@ -43,7 +43,7 @@ static const tribus_metric counts[TRIBUS_COUNTS] = {
 
 static const char *kind_name(uint32_t kind)
 {
-    static const char *const names[KINDS] = {"other",    "topic",    "ring",    "region",
+    static const char *const names[KINDS] = {"other",    "topic",    "ring",     "region",
                                              "timeline", "counters", "pipeline", "device"};
 
     return kind < KINDS ? names[kind] : names[0];
