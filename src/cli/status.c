@@ -2,6 +2,7 @@
 #include "cli/commands.h"
 #include "cli/start.h"
 #include "base/error.h"
+#include "monitor/nvml.h"
 #include "tribus/device.h"
 #include "tribus/pipeline.h"
 
@@ -40,6 +41,48 @@ static void print_devices(void)
     for (uint32_t i = 0; i < count && i < 32; i++)
         printf("%-10s %-8s %s\n", rows[i].name, rows[i].present ? "present" : "absent",
                rows[i].detail);
+}
+
+static void print_card(uint32_t index, const tribus_nvml_card *c)
+{
+    const double gib = 1073741824.0;
+
+    printf("card %-5u %s", index, c->name);
+    if ((c->known & TRIBUS_NVML_BUSY) != 0)
+        printf(", busy %.0f %%, its memory %.0f %%", c->busy * 100.0,
+               c->memory_busy * 100.0);
+    if ((c->known & TRIBUS_NVML_MEMORY) != 0)
+        printf(", %.1f of %.1f GiB used", (double)c->memory_used_bytes / gib,
+               (double)c->memory_total_bytes / gib);
+    if ((c->known & TRIBUS_NVML_CLOCKS) != 0)
+        printf(", %.0f MHz, memory %.0f MHz", (double)c->multiprocessor_hz / 1e6,
+               (double)c->memory_hz / 1e6);
+    if ((c->known & TRIBUS_NVML_POWER) != 0)
+        printf(", %.0f W", c->power_watts);
+    if ((c->known & TRIBUS_NVML_TEMPERATURE) != 0)
+        printf(", %.0f C", c->temperature_celsius);
+    if ((c->known & TRIBUS_NVML_PCIE) != 0)
+        printf(", PCIe %.2f GB/s out, %.2f GB/s in", (double)c->pcie_sent_bytes_per_s / 1e9,
+               (double)c->pcie_received_bytes_per_s / 1e9);
+    if ((c->known & TRIBUS_NVML_NVLINK) != 0)
+        printf(", NVLink %.1f GB out, %.1f GB in", (double)c->nvlink_sent_bytes / 1e9,
+               (double)c->nvlink_received_bytes / 1e9);
+    printf("\n");
+}
+
+/* How the cards are, by the driver's management library; nothing where there is none. */
+static void print_cards(void)
+{
+    const uint32_t count = tribus_nvml_count(NULL);
+
+    for (uint32_t i = 0; i < count; i++) {
+        tribus_nvml_card card;
+
+        if (tribus_nvml_read(i, true, &card) == TRIBUS_OK)
+            print_card(i, &card);
+        else
+            printf("card %-5u %s\n", i, tribus_error_text());
+    }
 }
 
 static void print_pipelines(const view *v)
@@ -139,6 +182,7 @@ int tribus_cli_status(int argc, char **argv)
                v.agent.memory_limit_bytes >> 20);
         print_children(&v);
         print_devices();
+        print_cards();
         print_pipelines(&v);
     }
     tribus_session_close(v.session);

@@ -1,6 +1,7 @@
 /* cuda_context.c -- see cuda_context.h. */
 #include "device/cuda_context.h"
 #include "base/error.h"
+#include "device/cuda_graph.h"
 #include "device/cuda_image.h"
 #include "device/cuda_memory.h"
 #include "device/cuda_watch.h"
@@ -146,6 +147,7 @@ void tribus_cuda_context_close(tribus_cuda_context *c)
     tribus_cuda_watch_close(c->watch);
     if (c->context != NULL) {
         (void)c->cu->ctx_set_current(c->context);
+        tribus_cuda_graph_close_all(c);
         tribus_cuda_stream_close(&c->main);
         tribus_cuda_stream_close(&c->rescue);
         tribus_cuda_memory_close_all(c);

@@ -28,6 +28,7 @@
 
 typedef struct tribus_cuda_context tribus_cuda_context;
 typedef struct tribus_cuda_watch tribus_cuda_watch;
+typedef struct tribus_cuda_graphs tribus_cuda_graphs;
 typedef struct tribus_cuda_mapping tribus_cuda_mapping;
 typedef struct tribus_cuda_registration tribus_cuda_registration;
 
@@ -38,6 +39,7 @@ typedef struct tribus_cuda_stream {
     uint64_t enqueued;                              /* operations, ever */
     uint64_t marked;                                /* marks recorded, ever */
     uint64_t passed;                                /* marks seen done, ever */
+    bool capturing; /* what is queued becomes a graph; see cuda_graph.c */
 } tribus_cuda_stream;
 
 struct tribus_cuda_context {
@@ -59,7 +61,8 @@ struct tribus_cuda_context {
     bool memops; /* 64-bit wait and write of streams */
     tribus_cuda_mapping *mappings;
     tribus_cuda_registration *registrations;
-    tribus_cuda_watch *watch; /* NULL until something is guarded */
+    tribus_cuda_watch *watch;   /* NULL until something is guarded */
+    tribus_cuda_graphs *graphs; /* NULL until something is run */
 };
 
 /* Retain the card's context, load every kernel, make the streams.

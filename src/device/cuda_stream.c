@@ -53,6 +53,8 @@ tribus_status tribus_cuda_stream_claim(tribus_cuda_stream *s, uint32_t operation
     if (operations > PART)
         return tribus_error_set(TRIBUS_BAD_ARG, "%u operations at once, %u at most",
                                 operations, PART);
+    if (s->capturing)
+        return TRIBUS_OK;
     /* A mark behind every full part; its event must be free: passed by the card. */
     while (after / PART > s->marked) {
         if (s->marked - s->passed == TRIBUS_CUDA_QUEUE_MARKS) {

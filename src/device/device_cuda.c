@@ -3,6 +3,7 @@
  * has no such device, and its row says why.
  */
 #include "base/error.h"
+#include "device/cuda_graph.h"
 #include "device/cuda_image.h"
 #include "device/cuda_kernels.h"
 #include "device/cuda_memory.h"
@@ -133,9 +134,10 @@ static void cuda_scratch_destroy(tribus_device *device, void *scratch)
 static tribus_status cuda_kernel_run(tribus_device *device, const tribus_kernel_code *code,
                                      const tribus_kernel_args *args)
 {
-    const tribus_status st = tribus_cuda_context_enter(context_of(device));
+    tribus_cuda_context *c = context_of(device);
+    const tribus_status st = tribus_cuda_context_enter(c);
 
-    return st == TRIBUS_OK ? code->cuda(device, args) : st;
+    return st == TRIBUS_OK ? tribus_cuda_graph_run(c, code, args) : st;
 }
 
 static tribus_status cuda_synchronise_wait(tribus_device *device, int64_t timeout_ns)

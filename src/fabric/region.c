@@ -183,7 +183,7 @@ static tribus_status check_layout(void *mem, size_t bytes, const tribus_region_d
     r->slot_bytes = shm->slot_bytes;
     offset = shm->data_offset;
     if ((data == NULL) != (offset != 0))
-        return tribus_error_set(TRIBUS_BAD_ARG, "region: its slots lie %s",
+        return tribus_error_set(TRIBUS_CORRUPT, "region: says that its slots lie %s",
                                 offset != 0 ? "in its own memory" : "outside");
     end = data == NULL ? offset : lines_end(r->slots);
     if (r->slots == 0 || r->slots > SLOTS_MAX || r->slot_bytes == 0 ||

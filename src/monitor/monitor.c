@@ -3,6 +3,7 @@
 #include "base/error.h"
 #include "base/http.h"
 #include "monitor/collect.h"
+#include "monitor/nvml.h"
 
 #include <pthread.h>
 #include <stdio.h>
@@ -26,6 +27,7 @@ static void answer_metrics(tribus_monitor *mon, int json, tribus_http_reply *rep
         if (mon->cfg.metrics != NULL)
             mon->cfg.metrics(mon->cfg.context, m);
         (void)pthread_mutex_unlock(&mon->turn);
+        tribus_nvml_collect(m);
         reply->body = json ? tribus_metrics_json(m, &reply->bytes)
                            : tribus_metrics_prometheus(m, &reply->bytes);
     }

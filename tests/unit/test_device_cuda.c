@@ -1,6 +1,7 @@
 /* test_device_cuda.c -- the CUDA device on the fake driver: memory by descriptor, registered
  * host memory, the kernel's launches; every call of the driver failing once; nothing leaks. */
 #include "device/cuda_abi.h"
+#include "device/cuda_graph.h"
 #include "device/cuda_image.h"
 #include "device/cuda_mc.h"
 #include "fake_card.h"
@@ -176,6 +177,7 @@ static void kernel_launches_in_order_on_the_given_tensors(const fake_ops *fake)
     const tribus_dtype f32 = {TRIBUS_DTYPE_FLOAT, 32, 1}, f64 = {TRIBUS_DTYPE_FLOAT, 64, 1};
     const int64_t n2[] = {5, 2}, nn[] = {5, 5}, four[] = {4};
     tribus_tensor in[3], out;
+    tribus_cuda_graph_counts counts;
     tribus_device *d;
     tribus_kernel *k;
 
@@ -205,9 +207,66 @@ static void kernel_launches_in_order_on_the_given_tensors(const fake_ops *fake)
           ran.args.weights == weights && ran.args.risk == risk);
     CHECK(ran.args.assets == 5 && ran.args.paths == 10000 && ran.args.rank == 500);
     CHECK(risk[3] == 4.0);
+    /* Again the same: captured; then a graph, until something changes. */
+    for (uint32_t i = 0; i < 5; i++) {
+        ran.order[0] = '\0';
+        if (i == 3)
+            CHECK(tribus_kernel_set(k, "seed", 7) == TRIBUS_OK);
+        CHECK(tribus_kernel_run(k) == TRIBUS_OK);
+        CHECK(tribus_device_synchronise_wait(d, INT64_C(60000000000)) == TRIBUS_OK);
+        CHECK_TEXT(ran.order, "load paths middle low tail risk ");
+        CHECK((ran.args.seed == 7) == (i >= 3));
+        counts = tribus_cuda_graph_get_counts((tribus_cuda_context *)d);
+        CHECK(counts.launched == (i < 3 ? i + 1 : i) && counts.queued == (i < 3 ? 1u : 2u));
+    }
     tribus_kernel_close(k);
     tribus_device_close(d);
     CHECK(fake->live() == 0);
+}
+
+/* A capture that fails leaves the run as it was without graphs. */
+static void a_run_that_cannot_be_captured_is_queued(const fake_ops *fake)
+{
+    static const char *const calls[] = {"cuStreamBeginCapture_v2", "cuStreamEndCapture",
+                                        "cuGraphInstantiateWithFlags"};
+    static float forecast[10], factor[25], weights[5];
+    static double risk[4];
+    const tribus_dtype f32 = {TRIBUS_DTYPE_FLOAT, 32, 1}, f64 = {TRIBUS_DTYPE_FLOAT, 64, 1};
+    const int64_t n2[] = {5, 2}, nn[] = {5, 5}, four[] = {4};
+    tribus_tensor in[3], out;
+
+    if (tribus_cuda_images[0].name == NULL)
+        return;
+    CHECK(tribus_tensor_init(&in[0], f32, 2, n2, forecast, sizeof(forecast)) == TRIBUS_OK);
+    CHECK(tribus_tensor_init(&in[1], f32, 2, nn, factor, sizeof(factor)) == TRIBUS_OK);
+    CHECK(tribus_tensor_init(&in[2], f32, 1, n2, weights, sizeof(weights)) == TRIBUS_OK);
+    CHECK(tribus_tensor_init(&out, f64, 1, four, risk, sizeof(risk)) == TRIBUS_OK);
+    for (int i = 0; i < 3; i++)
+        in[i].device_type = TRIBUS_DEVICE_CUDA;
+    out.device_type = TRIBUS_DEVICE_CUDA;
+    for (size_t call = 0; call < 3; call++) {
+        tribus_device *d;
+        tribus_kernel *k;
+
+        CHECK(tribus_device_open("cuda", &d) == TRIBUS_OK);
+        CHECK(tribus_kernel_open(d, "mc_var_es", &k) == TRIBUS_OK);
+        CHECK(tribus_kernel_set(k, "exact", 1) == TRIBUS_OK);
+        CHECK(tribus_kernel_bind(k, in, 3, &out, 1) == TRIBUS_OK);
+        fake->reset();
+        fake->fail(calls[call], 1, TRIBUS_CU_NOT_SUPPORTED);
+        for (uint32_t i = 0; i < 4; i++) {
+            ran.order[0] = '\0';
+            CHECK(tribus_kernel_run(k) == TRIBUS_OK);
+            CHECK(tribus_device_synchronise_wait(d, INT64_C(60000000000)) == TRIBUS_OK);
+            CHECK_TEXT(ran.order, "load paths middle low tail risk ");
+        }
+        CHECK(fake->failed());
+        CHECK(tribus_cuda_graph_get_counts((tribus_cuda_context *)d).launched == 0);
+        fake->reset();
+        tribus_kernel_close(k);
+        tribus_device_close(d);
+        CHECK(fake->live() == 0);
+    }
 }
 
 /* ---- failures ---- */
@@ -279,6 +338,7 @@ int main(void)
     open_when_memory_is_smaller_than_said_is_corrupt(fake);
     register_again_only_counts(fake);
     kernel_launches_in_order_on_the_given_tensors(fake);
+    a_run_that_cannot_be_captured_is_queued(fake);
     every_call_that_fails_is_a_fault_with_a_text_and_leaks_nothing(fake);
     return 0;
 }
