@@ -91,7 +91,8 @@ check-models: deps
 	@tools/check_models.sh
 
 soak: all
-	@TRIBUS_KILLS=10000 build/release/tests/test_kill
+	@for t in kill kill_topic kill_lanes agent_soak; do \
+	    echo "== test_$$t" && TRIBUS_KILLS=10000 build/release/tests/test_$$t || exit 1; done
 	@TRIBUS_ROUNDS=100000 build/release/tests/test_hostile
 	@TRIBUS_GRAPHS=5000 build/release/tests/test_pipeline_random
 	@TRIBUS_RUNS=1000000 build/release/tests/test_pipeline
