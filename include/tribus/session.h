@@ -166,6 +166,9 @@ TRIBUS_MUST_CHECK tribus_status tribus_session_reclaim_all(tribus_session *sessi
  * once in 20 ms whether the agent is there. revision changes whenever an object or participant
  * comes or goes; bell rings then. */
 uint64_t tribus_session_revision(const tribus_session *session);
+/* The same without looking whether the agent is there: never a system call. For the path of a
+ * message; who has nothing to do calls the other. */
+uint64_t tribus_session_last_revision(const tribus_session *session);
 tribus_doorbell_shm *tribus_session_bell(const tribus_session *session);
 /* Copy the i-th row that is in use, from *cursor on (start with 0).
  * Returns TRIBUS_OK or TRIBUS_EMPTY after the last. */

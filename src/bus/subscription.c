@@ -569,9 +569,11 @@ tribus_status tribus_bus_next(tribus_subscription *s, const tribus_msg_header **
 
     /* Between turns: what a new publisher sends is in no order with what is held. */
     if (s->held_at == s->held_count &&
-        (s->unfinished || tribus_session_revision(s->bus->session) != s->revision))
+        (s->unfinished || tribus_session_last_revision(s->bus->session) != s->revision))
         look(s);
     st = take_any(s);
+    if (st != TRIBUS_OK) /* only now, and for the next call: it may enter the kernel */
+        (void)tribus_session_revision(s->bus->session);
     if (st == TRIBUS_OK)
         *out = (const tribus_msg_header *)s->message;
     else if (s->ended && !s->unread)

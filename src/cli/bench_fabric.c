@@ -352,6 +352,23 @@ static void counting(bench *b)
     free(block);
 }
 
+/* ---- a death ---- */
+
+#define DEATHS 100u
+
+static void death(bench *b)
+{
+    tribus_bench_row row = {.bench = "fabric", .kase = "death", .path = "tribus"};
+    double longest_ns;
+
+    if (!tribus_bench_death_run(&row, DEATHS, &longest_ns)) {
+        b->all_good = false;
+        return;
+    }
+    tribus_bench_pair_print(&row, b->json);
+    target(b, "longest until a SIGKILL was seen, ms", longest_ns / 1e6, "at most 100");
+}
+
 /* ---- other transports ---- */
 
 static void redis(bench *b, const char *server)
@@ -426,7 +443,7 @@ int tribus_cli_bench_fabric(int argc, char **argv)
         {"--seconds", "N", "to measure each row (0.5)", TRIBUS_CLI_REAL, &b.seconds},
         {"--peers", "FOLDER", "run the programs peer_* there, too", TRIBUS_CLI_TEXT,
          &folder},
-        {"--only", "PART", "spin, handover, block, streams, loan, counting or peers",
+        {"--only", "PART", "spin, handover, block, streams, loan, counting, death or peers",
          TRIBUS_CLI_TEXT, &only},
         {"--no-redis", NULL, "leave the Redis rows out", TRIBUS_CLI_FLAG, &no_redis},
         {"--realtime", NULL, "under SCHED_FIFO: nothing else runs meanwhile",
@@ -471,6 +488,8 @@ int tribus_cli_bench_fabric(int argc, char **argv)
         loan(&b);
     if (wanted(only, "counting"))
         counting(&b);
+    if (wanted(only, "death"))
+        death(&b);
     if (!no_redis && wanted(only, "peers"))
         redis(&b, server);
     if (folder != NULL)

@@ -49,6 +49,10 @@ typedef enum tribus_bench_stream {
 
 bool tribus_bench_stream_run(tribus_bench_row *row, tribus_bench_stream what);
 
+/* Kill participants of an agent of our own, one after the other. Fills in row->stats: from
+ * before the kill until another participant sees it. */
+bool tribus_bench_death_run(tribus_bench_row *row, uint32_t deaths, double *longest_ns);
+
 /* A redis-server of our own on a free loopback port, without persistence. Returns 0 after
  * complaining as `command`. */
 typedef struct tribus_bench_redis {

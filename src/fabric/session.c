@@ -797,6 +797,11 @@ uint64_t tribus_session_revision(const tribus_session *s)
     return tribus_registry_revision(s->registry);
 }
 
+uint64_t tribus_session_last_revision(const tribus_session *s)
+{
+    return tribus_registry_revision(s->registry);
+}
+
 tribus_doorbell_shm *tribus_session_bell(const tribus_session *s)
 {
     return s->bell;

@@ -11,7 +11,7 @@ import subprocess
 import sys
 
 FIELDS = {"bench", "case", "path", "size_bytes", "touched", "p50_ns", "p99_ns", "p999_ns", "rate_per_s"}
-CASES = {"spin", "block", "handover", "throughput", "topic", "lanes4"}
+CASES = {"spin", "block", "handover", "throughput", "topic", "lanes4", "death"}
 
 
 def main():

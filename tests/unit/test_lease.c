@@ -61,6 +61,17 @@ static void give(const shared *s, uint32_t holder)
     OK(tribus_region_commit(s->region, &ref, UINT64_C(1) << holder));
 }
 
+/* The agent sees the end of a session when it gets to it. */
+static void wait_gone(const tribus_session *s)
+{
+    const int64_t deadline = tribus_now_ns() + 60 * SECOND_NS;
+    tribus_participant p;
+    tribus_object o;
+
+    while (fixture_find(s, "owner", &p) || fixture_find_object(s, "region", &o))
+        CHECK(tribus_now_ns() < deadline);
+}
+
 static uint64_t wait_dead(const shared *s, uint64_t want)
 {
     const int64_t deadline = tribus_now_ns() + 60 * SECOND_NS;
@@ -177,6 +188,7 @@ static void there_are_sixty_two_holders_and_leases_go_with_their_region(void)
     CHECK(tribus_session_hold(readers[62], &s.object, &h, NULL) == TRIBUS_FULL);
     gone = s.object;
     close_shared(&s);
+    wait_gone(readers[0]);
     CHECK(tribus_session_hold(readers[0], &gone, &h, NULL) == TRIBUS_NOT_FOUND);
     s = owner_of_a_region("owner");
     CHECK(tribus_session_hold(readers[0], &gone, &h, NULL) == TRIBUS_NOT_FOUND);
