@@ -42,12 +42,36 @@ static void performance_analytics_edhec_gives_its_var_and_es(void)
     CHECK(tribus_quant_var_modified(&m, 0.95, &risk) == TRIBUS_OK);
     CHECK_NEAR(-risk.var, -0.014674, 5e-7);
     /* The formula of Boudt, Peterson and Croux, integrated numerically with scipy. The
-     * reference list gives -0.024080 as "modified"; that is the mean of the five returns
-     * below the VaR, so it is asserted as what it is, the historical ES. */
+     * package's own regression test has -0.024080 as ES(method = "historical"); a list that
+     * calls it modified is mistaken: it is the mean of the five returns below the VaR. */
     CHECK_NEAR(-risk.es, -0.023357366553779, 1e-12);
     CHECK(tribus_quant_var_historical(&cfg, r, 100, &risk) == TRIBUS_OK);
     CHECK_NEAR(-risk.var, -0.014095, 5e-7);
     CHECK_NEAR(-risk.es, -0.024080, 5e-7);
+    free(text);
+}
+
+/* PerformanceAnalytics, test-VaR_archive_baseline.R: VaR(edhec[1:100, 1:3], method =
+ * "gaussian", portfolio_method = "component", weights = c(.3, .4, .3), p = .95). */
+static void performance_analytics_portfolio_of_three_gives_its_component_var(void)
+{
+    enum { ROWS = 100, N = 3 };
+    char *text = data_text("perf_analytics/edhec.csv");
+    const double w[N] = {0.3, 0.4, 0.3};
+    double r[ROWS * N], one[ROWS], cov[N * N], mean[N], part[N], scratch[ROWS * N];
+    tribus_quant_risk risk;
+
+    for (uint32_t k = 0; k < N; k++) {
+        CHECK(data_column(text, 1, k + 1, one, ROWS) == ROWS);
+        for (uint32_t t = 0; t < ROWS; t++)
+            r[t * N + k] = one[t];
+    }
+    CHECK(tribus_quant_cov_sample((tribus_quant_matrix){r, ROWS, N}, 1, mean, cov, scratch,
+                                  NULL) == TRIBUS_OK);
+    CHECK(tribus_quant_var_components((tribus_quant_matrix){cov, N, N}, mean, w, 0.95, part,
+                                      &risk) == TRIBUS_OK);
+    CHECK_NEAR(risk.var, 0.012916, 5e-7);
+    CHECK_NEAR(part[0] + part[1] + part[2], risk.var, 1e-15);
     free(text);
 }
 
@@ -394,6 +418,7 @@ int main(void)
     scenarios_times_weights_are_the_paths_of_mc_risk();
     ore_historical_pnl_gives_its_var_and_es();
     performance_analytics_edhec_gives_its_var_and_es();
+    performance_analytics_portfolio_of_three_gives_its_component_var();
     monte_carlo_of_439_us_equities_agrees_with_the_closed_form();
     return 0;
 }
