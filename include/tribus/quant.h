@@ -8,11 +8,10 @@
  * Threads     No hidden state: calls on different memory may run in parallel.
  * Trust       Sizes are believed, numbers are not: NaN and infinity give TRIBUS_BAD_DATA
  *             or a documented NaN, never undefined behaviour.
- * Errors      A status; where it cannot say enough, `why` gets one sentence. why may be
- * NULL. Precision   double, except where a kernel is shared with accelerators (float, as
- * stated). Layout      Matrices are row-major. Returns are rows = time (oldest first), cols
- * = assets. Units       Returns are fractions (0.01 = 1 %). Losses of VaR and ES are
- * positive.
+ * Errors      A status; where it cannot say enough, `why` gets one sentence; it may be NULL.
+ * Precision   double, except where a kernel is shared with accelerators (float, as stated).
+ * Layout      Matrices are row-major. Returns are rows = time (oldest first), cols = assets.
+ * Units       Returns are fractions (0.01 = 1 %). Losses of VaR and ES are positive.
  *
  * Formula, source and reference value of each function: docs/quant.md.
  */
@@ -23,6 +22,7 @@
 #include "tribus/quant_random.h"
 #include "tribus/quant_risk.h"
 #include "tribus/quant_flow.h"
+#include "tribus/quant_fi2010.h"
 #include "tribus/quant_portfolio.h"
 #include "tribus/quant_factors.h"
 #include "tribus/quant_indicator.h"
