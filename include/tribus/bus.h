@@ -130,6 +130,17 @@ TRIBUS_MUST_CHECK tribus_status tribus_bus_next_wait(tribus_subscription *sub,
 void tribus_bus_wait_also(tribus_subscription *sub, tribus_doorbell_shm *bell,
                           tribus_ready_fn ready, void *context);
 
+/* A descriptor for poll() and epoll instead: readable while tribus_bus_next() may have a
+ * message. Level-triggered: it stays readable until that has returned TRIBUS_EMPTY, so a loop
+ * that takes one message a turn misses none; with EPOLLET, take messages until EMPTY. It may
+ * be readable without a message (each 50 ms at least; for a handle that only looks on, each
+ * millisecond). Messages that were handed out do not count, and tribus_bus_wait_also() holds
+ * here, too. *fd: the subscription's, valid until it ends; never read or close it.
+ * Cost: a thread that sleeps; a call of tribus_bus_next() that returns EMPTY enters the
+ * kernel. A publisher does so only when it finds somebody asleep, and then once.
+ * Returns TRIBUS_OK, TRIBUS_NO_MEMORY or TRIBUS_SYSTEM. */
+TRIBUS_MUST_CHECK tribus_status tribus_bus_event_fd(tribus_subscription *sub, int *fd);
+
 /* The same two, copying the message into buf: `bytes` long, at least
  * TRIBUS_WIRE_MESSAGE_BYTES, aligned as tribus_msg_any.
  * Return as those above, and TRIBUS_BAD_ARG (buf too small). */

@@ -7,6 +7,7 @@
  * joined for that when we did not know it yet (see src/agent/left.c).
  */
 #include "bus/bus.h"
+#include "bus/event.h"
 
 #include "base/clock.h"
 #include "base/error.h"
@@ -66,6 +67,7 @@ struct tribus_subscription {
     tribus_doorbell_shm *also_bell; /* what else ends a wait; NULL: nothing */
     tribus_ready_fn also_ready;
     void *also_context;
+    tribus_event *event; /* NULL: no event loop waits for us */
     bool has_extra;
     tribus_wire_extra extra;
     _Alignas(64) unsigned char one[TRIBUS_BUS_WIDE_CELL_BYTES]; /* that overtook */
@@ -189,6 +191,8 @@ static void release(tribus_subscription *s, source *gone)
         }
         shared = shared || (bus->lanes[gone->bus][gone->lane].topic != NULL &&
                             same(&bus->lanes[gone->bus][gone->lane].object, &gone->object));
+        if (s->event != NULL)
+            tribus_event_forget(s->event); /* its bell may be unmapped */
         if (!shared)
             tribus_session_drop(bus->session, &gone->object, 0);
     }
@@ -215,6 +219,8 @@ void tribus_bus_unsubscribe(tribus_subscription *s)
 
     if (s == NULL)
         return;
+    tribus_event_close(s->event);
+    s->event = NULL;
     while (s->count > 0)
         leave(s, s->count - 1);
     for (link = &s->bus->subscriptions; *link != s; link = &(*link)->next)
@@ -562,6 +568,8 @@ static void leave_ended(tribus_subscription *s)
     }
 }
 
+static tribus_status go_quiet(tribus_subscription *s);
+
 tribus_status tribus_bus_next(tribus_subscription *s, const tribus_msg_header **out,
                               uint64_t *lost)
 {
@@ -574,10 +582,12 @@ tribus_status tribus_bus_next(tribus_subscription *s, const tribus_msg_header **
     st = take_any(s);
     if (st != TRIBUS_OK) /* only now, and for the next call: it may enter the kernel */
         (void)tribus_session_revision(s->bus->session);
+    if (st != TRIBUS_OK && s->ended && !s->unread)
+        leave_ended(s); /* all were read to their end */
+    if (st != TRIBUS_OK && s->event != NULL && !s->unread)
+        st = go_quiet(s);
     if (st == TRIBUS_OK)
         *out = (const tribus_msg_header *)s->message;
-    else if (s->ended && !s->unread)
-        leave_ended(s); /* all were read to their end */
     if (lost != NULL) {
         *lost = s->lost;
         s->lost = 0;
@@ -651,6 +661,41 @@ static uint32_t bells_of(tribus_subscription *s, tribus_doorbell_shm **bells, bo
         bells[count++] = tribus_topic_bell(s->sources[i].topic);
     }
     return count;
+}
+
+/* ---- event loop ---- */
+
+/* Nothing is there: let the descriptor say when, and look again, because something may have
+ * come before it was armed. Then it stays readable, as it must until we say EMPTY. */
+static tribus_status go_quiet(tribus_subscription *s)
+{
+    tribus_doorbell_shm *bells[MOST_BELLS];
+    tribus_status st;
+    bool all;
+    uint32_t count = bells_of(s, bells, &all);
+
+    if (count > TRIBUS_EVENT_MOST_BELLS) {
+        count = TRIBUS_EVENT_MOST_BELLS;
+        all = false;
+    }
+    tribus_event_arm(s->event, bells, count, all ? 0 : STEP_NS);
+    st = take_any(s);
+    if (st == TRIBUS_OK || s->unread || also_ready(s) ||
+        tribus_session_revision(s->bus->session) != s->revision)
+        tribus_event_raise(s->event);
+    return st;
+}
+
+tribus_status tribus_bus_event_fd(tribus_subscription *s, int *fd)
+{
+    if (s->event == NULL) {
+        const tribus_status st = tribus_event_open(&s->event);
+
+        if (st != TRIBUS_OK)
+            return st;
+    }
+    *fd = tribus_event_fd(s->event);
+    return TRIBUS_OK;
 }
 
 tribus_status tribus_bus_next_wait(tribus_subscription *s, const tribus_msg_header **out,
