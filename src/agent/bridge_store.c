@@ -408,6 +408,22 @@ static void disconnected(store *s)
     }
 }
 
+/* The server is away: lanes are joined all the same, so that a publisher which ends meanwhile
+ * does not take its messages with it; but not where no server was ever seen. */
+static void wait_for_server(store *s)
+{
+    if (s->side->server.number != 0 &&
+        (!s->looked || tribus_session_revision(s->side->session) != s->revision))
+        look(s);
+    for (uint32_t i = 0; i < MOST_LANES; i++) {
+        lane *l = &s->lanes[i];
+
+        if (l->topic != NULL && !l->seen && l->stored == tribus_topic_published(l->topic))
+            leave(s, l);
+    }
+    tribus_bridge_side_sleep(s->side, STEP_NS);
+}
+
 void *tribus_bridge_store_run(void *context)
 {
     tribus_bridge_side *side = context;
@@ -429,7 +445,7 @@ void *tribus_bridge_store_run(void *context)
         const bool fresh = side->redis == NULL;
 
         if (tribus_bridge_side_connect(side) != TRIBUS_OK)
-            tribus_bridge_side_sleep(side, STEP_NS);
+            wait_for_server(s);
         else if ((fresh && learn(s) != TRIBUS_OK) || turn(s) != TRIBUS_OK)
             disconnected(s);
     }

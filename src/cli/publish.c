@@ -9,6 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define STORE_NS 10000000000LL
+
 typedef struct publisher {
     tribus_bus *bus;
     uint64_t published;
@@ -90,8 +92,15 @@ int tribus_cli_publish(int argc, char **argv)
         publish_one(&p, messages.items[i], strlen(messages.items[i]));
     if (messages.count == 0)
         publish_lines(&p);
+    code = p.refused == 0 ? TRIBUS_EXIT_DONE : TRIBUS_EXIT_FAILED;
+    if (tribus_bus_stored_wait(p.bus, STORE_NS) != TRIBUS_OK)
+        code =
+            tribus_cli_complain("publish",
+                                "what is durable is not stored within %d s: is the bus's "
+                                "Redis server up? `tribus status` says",
+                                (int)(STORE_NS / 1000000000));
     tribus_bus_close(p.bus);
     tribus_session_close(session);
     printf("%" PRIu64 " published, %" PRIu64 " refused\n", p.published, p.refused);
-    return p.refused == 0 ? TRIBUS_EXIT_DONE : TRIBUS_EXIT_FAILED;
+    return code;
 }

@@ -156,6 +156,32 @@ static void publish_when_the_server_is_away_for_long_says_full(void)
     tribus_bridge_stop(bridge);
 }
 
+static void messages_of_a_publisher_that_ends_while_the_server_is_away_are_stored(void)
+{
+    tribus_bridge *bridge = start_bridge();
+    end a, b = open_end("b");
+    tribus_consumer *c;
+
+    WAIT_FOR(bridge, s.connected);
+    c = consume(&b, "oms", "oms-1");
+    stop_server();
+    WAIT_FOR(bridge, !s.connected);
+    a = open_end("short-lived");
+    publish_orders(&a, 1, 3);
+    close_end(&a);
+    start_server();
+    for (uint64_t i = 1; i <= 3; i++) {
+        bool again = true;
+
+        CHECK(next_order(c, &again) == i && !again);
+        CHECK(tribus_consumer_ack(c) == TRIBUS_OK);
+    }
+    CHECK(stats_of(bridge).store_lost == 0);
+    tribus_consumer_close(c);
+    close_end(&b);
+    tribus_bridge_stop(bridge);
+}
+
 #define TOTAL 20000u
 
 static void *produce(void *context)
@@ -214,6 +240,7 @@ int main(void)
     consumers_get_each_message_once_when_nothing_breaks();
     next_when_a_consumer_died_gives_what_it_did_not_acknowledge_again();
     publish_when_the_server_is_away_for_long_says_full();
+    messages_of_a_publisher_that_ends_while_the_server_is_away_are_stored();
     messages_survive_a_server_killed_again_and_again_under_load();
     stop_platform();
     return 0;
