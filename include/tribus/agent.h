@@ -52,6 +52,11 @@ typedef struct tribus_agent_redis_cfg {
     int spawn;            /* nonzero: start one unless one answers there already */
     const char *program;  /* NULL: "redis-server" */
     const char *acl_path; /* for --aclfile of one started here; NULL: no users */
+    /* One started here keeps what is durable in <data_folder>/<name>, which the agent makes
+     * and never removes; NULL: nothing outlives the server. */
+    const char *data_folder;
+    const char *fsync; /* "always" (NULL): what is stored survives a crash of server or
+                          machine; "everysec": all but up to two seconds; "no" */
 } tribus_agent_redis_cfg;
 
 /* Zero means default everywhere. Everything is copied. */

@@ -218,3 +218,18 @@ tribus_status tribus_acl_write(const char *folder, const char *name, tribus_bus_
     free(users);
     return st == TRIBUS_OK ? write_file(path, &t) : st;
 }
+
+tribus_status tribus_acl_write_password(const char *folder, const char *name,
+                                        const char *password, char *path, size_t bytes)
+{
+    text t = {.used = 0};
+
+    for (const char *c = password; *c != '\0'; c++) {
+        if (*c <= ' ' || *c > '~')
+            return tribus_error_set(TRIBUS_BAD_ARG,
+                                    "password: letters, digits and signs, no spaces");
+    }
+    (void)snprintf(path, bytes, "%s/%s.acl", folder, name);
+    print(&t, "user default on >%s ~* &* +@all\n", password);
+    return write_file(path, &t);
+}

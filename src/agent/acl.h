@@ -30,4 +30,11 @@ TRIBUS_MUST_CHECK tribus_status tribus_acl_write(const char *folder, const char 
                                                  tribus_bus_id bus, char *path,
                                                  size_t bytes);
 
+/* The same where everybody is the default user and one password is all there is.
+ * Returns TRIBUS_OK, TRIBUS_BAD_ARG (a password that a rule cannot hold) or TRIBUS_SYSTEM. */
+TRIBUS_MUST_CHECK tribus_status tribus_acl_write_password(const char *folder,
+                                                          const char *name,
+                                                          const char *password, char *path,
+                                                          size_t bytes);
+
 #endif

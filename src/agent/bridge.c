@@ -74,9 +74,7 @@ uint32_t tribus_bridge_jobs_of(uint32_t bus)
 
 /* ---- connections ---- */
 
-/* Say in the registry where the server is: from now on what is durable waits to be stored
- * there. A server that was never reached leaves a platform without one undisturbed. */
-static tribus_status announce_server(tribus_bridge_side *side)
+tribus_status tribus_bridge_side_announce(tribus_bridge_side *side)
 {
     const tribus_bridge_server *cfg = &side->bridge->cfg.servers[side->bus];
     tribus_server server = {.port = cfg->port};
@@ -109,7 +107,7 @@ tribus_status tribus_bridge_side_connect(tribus_bridge_side *side)
     tribus_redis_backoff_reset(&side->backoff);
     side->attempts = 0;
     if (side->job == TRIBUS_BRIDGE_STORE && side->server.number == 0 &&
-        announce_server(side) != TRIBUS_OK)
+        tribus_bridge_side_announce(side) != TRIBUS_OK)
         tribus_log(TRIBUS_LOG_WARN, "%s bus: %s", tribus_wire_bus_title(side->bus),
                    tribus_error_text());
     if (tribus_add_ar(&c->up, 1u) == tribus_bridge_jobs_of(side->bus) - 1u &&

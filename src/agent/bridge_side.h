@@ -53,7 +53,7 @@ typedef struct tribus_bridge_side {
     tribus_session *session;
     tribus_bus *handle;
     tribus_redis *redis;  /* NULL: not connected */
-    tribus_object server; /* the store's: says where the server is */
+    tribus_object server; /* the store's: says where the server is; number 0: does not */
     tribus_redis_backoff backoff;
     uint32_t attempts; /* to connect, in a row, that failed */
 } tribus_bridge_side;
@@ -74,6 +74,10 @@ void *tribus_bridge_store_run(void *side);
 
 /* Connect when it is time to. Returns TRIBUS_OK (connected), TRIBUS_EMPTY (not yet). */
 TRIBUS_MUST_CHECK tribus_status tribus_bridge_side_connect(tribus_bridge_side *side);
+
+/* Say in the registry where the server is: from now on what is durable waits to be stored
+ * there. Returns as tribus_session_create_object(). */
+TRIBUS_MUST_CHECK tribus_status tribus_bridge_side_announce(tribus_bridge_side *side);
 
 /* The connection failed: close it, say so once, try again later. */
 void tribus_bridge_side_disconnect(tribus_bridge_side *side);

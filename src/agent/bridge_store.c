@@ -25,6 +25,7 @@
 #define TAIL          "2048" /* entries of a stream looked at after a connection was lost */
 #define KEEP          "1000000"
 #define CALL_NS       1000000000LL
+#define EXPECT_NS     10000000000LL
 #define MOST_ORIGINS  256u
 #define BYTES_OF_CELL 4096u
 
@@ -56,6 +57,8 @@ typedef struct store {
     uint64_t types;
     uint64_t revision;
     bool looked;
+    bool reached;        /* the server was there once */
+    int64_t expected_ns; /* when to give it up, if it never was */
     int64_t heard_ns;
     lane lanes[MOST_LANES];
     flight flights[MOST_FLIGHT];
@@ -408,10 +411,31 @@ static void disconnected(store *s)
     }
 }
 
+/* There is no server, and perhaps none is meant to be: let publishers go on without one. */
+static void give_up(store *s)
+{
+    tribus_session_drop(s->side->session, &s->side->server, 1);
+    s->side->server.number = 0;
+    for (uint32_t i = 0; i < MOST_LANES; i++) {
+        lane *l = &s->lanes[i];
+
+        if (l->topic != NULL) {
+            tribus_store_rlx(&l->shm->claimed, 0u); /* a hint for its publisher */
+            leave(s, l);
+        }
+    }
+    s->looked = false; /* all of them again, should a server come */
+    tribus_log(TRIBUS_LOG_WARN, "%s bus: no server: durable messages are not stored",
+               tribus_wire_bus_title(s->side->bus));
+}
+
 /* The server is away: lanes are joined all the same, so that a publisher which ends meanwhile
- * does not take its messages with it; but not where no server was ever seen. */
+ * does not take its messages with it; but not for long where no server was ever seen. */
 static void wait_for_server(store *s)
 {
+    if (s->side->server.number != 0 && !s->reached &&
+        tribus_deadline_left_ns(s->expected_ns) == 0)
+        give_up(s);
     if (s->side->server.number != 0 &&
         (!s->looked || tribus_session_revision(s->side->session) != s->revision))
         look(s);
@@ -441,12 +465,21 @@ void *tribus_bridge_store_run(void *context)
             tribus_wire_durable(t))
             s->types |= 1ull << t;
     }
+    /* A server that starts with us is expected: what is published before it answers has to
+     * wait for it. */
+    s->expected_ns = tribus_deadline_ns(EXPECT_NS);
+    if (tribus_bridge_side_announce(side) != TRIBUS_OK)
+        tribus_log(TRIBUS_LOG_WARN, "%s bus: %s", tribus_wire_bus_title(side->bus),
+                   tribus_error_text());
     while (tribus_load_rlx(&side->bridge->stopping) == 0) { /* looked at again and again */
         const bool fresh = side->redis == NULL;
 
-        if (tribus_bridge_side_connect(side) != TRIBUS_OK)
+        if (tribus_bridge_side_connect(side) != TRIBUS_OK) {
             wait_for_server(s);
-        else if ((fresh && learn(s) != TRIBUS_OK) || turn(s) != TRIBUS_OK)
+            continue;
+        }
+        s->reached = true;
+        if ((fresh && learn(s) != TRIBUS_OK) || turn(s) != TRIBUS_OK)
             disconnected(s);
     }
     for (uint32_t i = 0; i < MOST_LANES; i++) {

@@ -4,6 +4,7 @@
 #include "agent/agent.h"
 #include "agent/child.h"
 #include "agent/server.h"
+#include "agent/server_command.h"
 #include "base/error.h"
 #include "base/log.h"
 #include "base/os.h"
@@ -27,7 +28,6 @@
 #define SILENT_LOOKS  3 /* a server on a busy machine may be slow to answer */
 #define STOP_DEFAULT  (3000 * MS_NS)
 #define EXIT_USAGE    2
-#define REDIS_ARGS    18
 
 typedef struct child {
     tribus_supervisor *supervisor;
@@ -38,6 +38,8 @@ typedef struct child {
     bool redis;
     bool spawn;
     char host[64];
+    char data_folder[256]; /* "": keeps nothing */
+    int lock_fd;           /* of that folder; -1: not taken */
     char log_path[256];
     tribus_source process;
     int64_t started_ns;
@@ -110,6 +112,7 @@ static tribus_status add(tribus_supervisor *s, const char *name, const char *kin
         return tribus_error_set(TRIBUS_BAD_ARG, "child %s: no program", name);
     c->supervisor = s;
     c->process = (tribus_source){.ready = ended, .owner = c, .fd = -1};
+    c->lock_fd = -1;
     (void)snprintf(c->row.name, sizeof(c->row.name), "%s", name);
     (void)snprintf(c->row.kind, sizeof(c->row.kind), "%s", kind == NULL ? "" : kind);
     (void)snprintf(c->log_path, sizeof(c->log_path), "%s/%s.log", s->folder, name);
@@ -123,32 +126,20 @@ static tribus_status add(tribus_supervisor *s, const char *name, const char *kin
 
 static tribus_status add_redis(tribus_supervisor *s, const tribus_agent_redis_cfg *r)
 {
-    const char *host = r->host != NULL && r->host[0] != '\0' ? r->host : "127.0.0.1";
-    const char *program = r->program != NULL ? r->program : "redis-server";
-    char port[16];
-    const char *argv[REDIS_ARGS] = {
-        program,        "--port", port,          "--bind", host,    "--save", "",
-        "--appendonly", "no",     "--daemonize", "no",     "--dir", s->folder};
-    size_t n = 0;
+    tribus_server_command command;
     child *c = NULL;
-    tribus_status st;
+    tribus_status st = tribus_server_command_fill(r, s->folder, &command);
 
-    if (r->acl_path != NULL && r->acl_path[0] != '\0') {
-        while (argv[n] != NULL)
-            n++;
-        argv[n++] = "--aclfile";
-        argv[n] = r->acl_path;
-    }
-    if (r->port < 1 || r->port > 65535)
-        return tribus_error_set(TRIBUS_BAD_ARG, "%s: port %d is not within 1..65535",
-                                r->name, r->port);
-    (void)snprintf(port, sizeof(port), "%d", r->port);
-    st = add(s, r->name, "redis", argv, &c);
+    if (st == TRIBUS_OK)
+        st = add(s, r->name, "redis", command.argv, &c);
     if (st != TRIBUS_OK)
         return st;
-    (void)snprintf(c->host, sizeof(c->host), "%s", host);
+    (void)snprintf(c->host, sizeof(c->host), "%s",
+                   r->host != NULL && r->host[0] != '\0' ? r->host : "127.0.0.1");
     c->redis = true;
     c->spawn = r->spawn != 0;
+    if (r->data_folder != NULL && r->data_folder[0] != '\0')
+        (void)snprintf(c->data_folder, sizeof(c->data_folder), "%s", command.folder);
     c->row.port = r->port;
     c->restart = TRIBUS_RESTART_ALWAYS;
     return TRIBUS_OK;
@@ -201,8 +192,11 @@ void tribus_supervise_close(tribus_supervisor *s)
 {
     if (s == NULL)
         return;
-    for (uint32_t i = 0; i < s->count; i++)
+    for (uint32_t i = 0; i < s->count; i++) {
         free(s->children[i].argv);
+        if (s->children[i].lock_fd >= 0)
+            (void)close(s->children[i].lock_fd);
+    }
     free(s->children);
     free(s->envp);
     free(s);
@@ -355,7 +349,11 @@ static void start_redis(child *c, int64_t now_ns)
         break;
     }
     if (c->spawn) {
-        spawn(c, now_ns);
+        if (c->data_folder[0] != '\0' &&
+            tribus_server_command_take_folder(c->data_folder, &c->lock_fd) != TRIBUS_OK)
+            fail(c, tribus_error_text());
+        else
+            spawn(c, now_ns);
         return;
     }
     if (c->row.text[0] == '\0')

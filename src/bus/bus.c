@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #define LINGER_NS     50000000LL /* at close, for those who have not joined yet */
+#define LOOK_NS       50000000LL
 #define DURABLE_CELLS 1024u
 #define CLAIM_MOST    64u          /* what a topic gives room for at once, at most */
 #define STORE_NS      1000000000LL /* at close, for what is durable and not stored yet */
@@ -350,6 +351,12 @@ static uint32_t lane_number(const tribus_msg_header *msg)
                                                      : TRIBUS_BUS_NORMAL;
 }
 
+/* A program that only publishes has to join an agent that was started again, too. */
+static void look_after_agent(const tribus_bus *bus)
+{
+    (void)tribus_session_revision(bus->session);
+}
+
 /* Who sends it and when. */
 static void sign(tribus_bus *bus, tribus_msg_header *m, int64_t now_wall_ns)
 {
@@ -362,6 +369,12 @@ static void sign(tribus_bus *bus, tribus_msg_header *m, int64_t now_wall_ns)
         memcpy(m->engine_type, bus->engine_type, sizeof(m->engine_type));
     if (m->engine_instance[0] == '\0')
         memcpy(m->engine_instance, bus->engine_instance, sizeof(m->engine_instance));
+    /* Messages tell the time well enough to see when to look. */
+    if (m->timestamp_wall_ns - bus->looked_wall_ns > LOOK_NS ||
+        m->timestamp_wall_ns < bus->looked_wall_ns) {
+        bus->looked_wall_ns = m->timestamp_wall_ns;
+        look_after_agent(bus);
+    }
 }
 
 tribus_status tribus_bus_publish(tribus_bus *bus, const tribus_msg_header *msg)
@@ -375,6 +388,8 @@ tribus_status tribus_bus_publish(tribus_bus *bus, const tribus_msg_header *msg)
     st = lane_of(bus, msg, lane_number(msg), &l);
     if (st != TRIBUS_OK)
         return st;
+    if (l->store != NULL)
+        look_after_agent(bus);
     if (l->store != NULL && is_full(l))
         return TRIBUS_FULL;
     if (l == bus->claimed)
@@ -514,6 +529,7 @@ tribus_status tribus_bus_stored_wait(tribus_bus *bus, int64_t timeout_ns)
     while (!all_stored(bus, false)) {
         if (tribus_deadline_left_ns(deadline) == 0)
             return TRIBUS_TIMEOUT;
+        look_after_agent(bus);
         (void)nanosleep(&step, NULL);
     }
     return TRIBUS_OK;

@@ -69,7 +69,8 @@ struct tribus_bus {
     tribus_wall_clock clock;
     tribus_bus_lane *claimed; /* where tribus_bus_claim() gave room; NULL: nowhere */
     uint32_t claimed_count;
-    uint32_t requests; /* made, for their correlation */
+    uint32_t requests;      /* made, for their correlation */
+    int64_t looked_wall_ns; /* stamp of the message at which we looked after the agent */
     tribus_bus_stats stats[TRIBUS_BUSES];
     tribus_want *want;                  /* NULL until the first subscription */
     tribus_subscription *subscriptions; /* a list */

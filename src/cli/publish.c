@@ -1,5 +1,6 @@
 /* publish.c -- `tribus publish`: put messages on the buses from the command line, as the
  * JSON of the wire. */
+#include "base/clock.h"
 #include "base/error.h"
 #include "cli/commands.h"
 #include "tribus/bus.h"
@@ -10,12 +11,32 @@
 #include <string.h>
 
 #define STORE_NS 10000000000LL
+#define ROOM_NS  60000000000LL
+#define STEP_NS  5000000LL
 
 typedef struct publisher {
     tribus_bus *bus;
     uint64_t published;
     uint64_t refused;
 } publisher;
+
+/* Where too much that is durable waits to be stored, wait with it, within reason. */
+static tribus_status publish_when_there_is_room(publisher *p, const tribus_msg_header *m)
+{
+    const int64_t deadline = tribus_deadline_ns(ROOM_NS);
+    tribus_status st = tribus_bus_publish(p->bus, m);
+
+    while (st == TRIBUS_FULL && !tribus_cli_stopped()) {
+        if (tribus_deadline_left_ns(deadline) == 0)
+            return tribus_error_set(TRIBUS_FULL,
+                                    "too many durable messages wait for the bus's Redis "
+                                    "server");
+        if (tribus_bus_stored_wait(p->bus, STEP_NS) != TRIBUS_OK)
+            tribus_error_clear();
+        st = tribus_bus_publish(p->bus, m);
+    }
+    return st;
+}
 
 static void publish_one(publisher *p, const char *text, size_t n)
 {
@@ -25,7 +46,7 @@ static void publish_one(publisher *p, const char *text, size_t n)
     if (st == TRIBUS_OK) {
         m.header.timestamp_wall_ns = 0; /* it is published now, and here */
         m.header.sequence = 0;
-        st = tribus_bus_publish(p->bus, &m.header);
+        st = publish_when_there_is_room(p, &m.header);
     }
     if (st == TRIBUS_OK) {
         p->published++;

@@ -43,6 +43,8 @@ typedef struct daemon_state {
     tribus_bus_id redis_bus[3];
     uint32_t redis_count;
     char acl_paths[3][512];
+    char runtime_folder[108];                 /* the socket's */
+    char data_folder[192];                    /* "": servers keep nothing */
     char password[TRIBUS_ACL_PASSWORD_BYTES]; /* of the agent, with redis.secure */
     tribus_agent_child_cfg children[CHILDREN_MOST];
     command commands[CHILDREN_MOST];
@@ -62,7 +64,9 @@ static void add_bus(daemon_state *d, const char *name, tribus_bus_id bus, bool e
                                  .host = host,
                                  .port = (int)port,
                                  .spawn = spawn,
-                                 .program = d->platform.redis.program};
+                                 .program = d->platform.redis.program,
+                                 .data_folder = d->data_folder,
+                                 .fsync = d->platform.redis.fsync};
 }
 
 /* The words every child gets at its end: the same settings that we were given. */
@@ -178,31 +182,46 @@ static tribus_status find_tribus(daemon_state *d)
     return TRIBUS_OK;
 }
 
-/* Users for the servers that we start; needs the folder that the agent will use. */
-static tribus_status secure(daemon_state *d)
+/* Where the agent's socket is, and what servers keep. */
+static tribus_status find_folders(daemon_state *d)
 {
-    char folder[108];
+    const tribus_platform *p = &d->platform;
     char *slash;
     tribus_status st = TRIBUS_OK;
 
-    if (d->platform.agent.socket[0] != '\0')
-        (void)snprintf(folder, sizeof(folder), "%s", d->platform.agent.socket);
+    if (p->agent.socket[0] != '\0')
+        (void)snprintf(d->runtime_folder, sizeof(d->runtime_folder), "%s", p->agent.socket);
     else
-        st = tribus_session_socket_path(folder, sizeof(folder));
-    slash = st == TRIBUS_OK ? strrchr(folder, '/') : NULL;
-    if (slash == NULL)
-        return st;
-    *slash = '\0';
-    st = tribus_os_make_folders(folder);
-    if (st == TRIBUS_OK)
-        st = tribus_acl_prepare(folder, d->password);
+        st = tribus_session_socket_path(d->runtime_folder, sizeof(d->runtime_folder));
+    slash = st == TRIBUS_OK ? strrchr(d->runtime_folder, '/') : NULL;
+    if (slash != NULL)
+        *slash = '\0';
+    if (p->redis.keep && p->redis.data_folder[0] != '\0')
+        (void)snprintf(d->data_folder, sizeof(d->data_folder), "%s", p->redis.data_folder);
+    else if (p->redis.keep)
+        (void)snprintf(d->data_folder, sizeof(d->data_folder), "%s/data",
+                       slash != NULL ? d->runtime_folder : ".");
+    return st;
+}
+
+/* Users for the servers that we start. */
+static tribus_status secure(daemon_state *d)
+{
+    tribus_status st = tribus_os_make_folders(d->runtime_folder);
+
+    if (st == TRIBUS_OK && d->platform.redis.secure)
+        st = tribus_acl_prepare(d->runtime_folder, d->password);
     for (uint32_t i = 0; i < d->redis_count && st == TRIBUS_OK; i++) {
-        st = tribus_acl_write(folder, d->redis[i].name, d->redis_bus[i], d->acl_paths[i],
-                              sizeof(d->acl_paths[i]));
+        st = d->platform.redis.secure
+                 ? tribus_acl_write(d->runtime_folder, d->redis[i].name, d->redis_bus[i],
+                                    d->acl_paths[i], sizeof(d->acl_paths[i]))
+                 : tribus_acl_write_password(d->runtime_folder, d->redis[i].name,
+                                             d->platform.redis.password, d->acl_paths[i],
+                                             sizeof(d->acl_paths[i]));
         d->redis[i].acl_path = d->acl_paths[i];
     }
     if (st != TRIBUS_OK)
-        tribus_error_add("redis.secure");
+        tribus_error_add(d->platform.redis.secure ? "redis.secure" : "redis.password");
     return st;
 }
 
@@ -369,7 +388,7 @@ int main(int argc, char **argv)
     if (!tribus_cli_parse(&usage, options, 2, argc, argv, &code))
         return code;
     if (tribus_cli_platform(&d.platform, d.config, &d.set) != TRIBUS_OK ||
-        find_tribus(&d) != TRIBUS_OK)
+        find_tribus(&d) != TRIBUS_OK || find_folders(&d) != TRIBUS_OK)
         return tribus_cli_fail("tribusd");
     tribus_cli_log_to_stderr("tribusd", level_named(d.platform.agent.log_level));
     stop_fd = signals();
@@ -377,7 +396,8 @@ int main(int argc, char **argv)
         return tribus_cli_complain("tribusd", "eventfd failed");
     raise_limits();
     fill(&d);
-    if (d.platform.redis.secure && secure(&d) != TRIBUS_OK)
+    if ((d.platform.redis.secure || d.platform.redis.password[0] != '\0') &&
+        secure(&d) != TRIBUS_OK)
         return tribus_cli_fail("tribusd");
     code = run(&d, stop_fd) == TRIBUS_OK ? TRIBUS_EXIT_DONE : tribus_cli_fail("tribusd");
     (void)close(stop_fd);

@@ -98,6 +98,34 @@ def bridge_is_signed_in(p):
         time.sleep(0.05)
 
 
+def a_password_alone_is_demanded_by_the_servers(folder):
+    p = Platform(folder, "redis.password=sesame").start()
+    p.health(UP)
+    bridge_is_signed_in(p)
+    for port in p.ports[:3]:
+        assert Client(port).call("PING").startswith("-NOAUTH")
+        assert Client(port, "default", "wrong").signed_in.startswith("-WRONGPASS")
+        assert Client(port, "default", "sesame").call("PUBLISH", "x", "y") == ":0"
+    words = [safe_read(path) for path in pathlib.Path("/proc").glob("[0-9]*/cmdline")]
+    servers = [w for w in words if w.startswith(b"redis-server")
+               and str(p.ports[0]).encode() in w]
+    assert len(servers) == 1, servers
+    words = servers[0]
+    assert b"sesame" not in words, "not where `ps` shows it"
+    assert p.end() == 0
+    p = Platform(folder, "redis.password=open sesame").start()
+    assert p.process.wait(timeout=60) == 1
+    assert "no spaces" in p.output(), p.output()
+    p.log.close()
+
+
+def safe_read(path):
+    try:
+        return path.read_bytes()
+    except OSError:
+        return b""
+
+
 def main():
     if shutil.which("redis-server") is None or not DAEMON.exists():
         print("skip: needs redis-server and tribusd")
@@ -117,6 +145,7 @@ def main():
         p.health(UP)
         assert users_of(folder) == users
         assert p.end() == 0
+        a_password_alone_is_demanded_by_the_servers(folder)
         (pathlib.Path(folder) / "redis.users").chmod(0o644)
         p = Platform(folder, "redis.secure=true").start()
         assert p.process.wait(timeout=60) == 1
