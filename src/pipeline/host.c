@@ -131,8 +131,8 @@ static void say_where(const tribus_host *h, const served *v, uint32_t node,
     if (tribus_stage_device(stage) == h->device)
         text[0] = '\0';
     else
-        (void)snprintf(text, TRIBUS_PIPELINE_TEXT_BYTES, "runs on cpu: not to be had on %s",
-                       h->device_name);
+        (void)snprintf(text, TRIBUS_PIPELINE_TEXT_BYTES, "runs on cpu, not on %s: %s",
+                       h->device_name, tribus_stage_why_cpu(stage));
 }
 
 /* ---- placement ----

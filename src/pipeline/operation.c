@@ -137,13 +137,23 @@ tribus_status tribus_operation_check(const tribus_graph *graph,
     return st == TRIBUS_OK ? check_batch(graph, node, kind) : st;
 }
 
-bool tribus_operation_runs_on(const tribus_graph_node *node, tribus_device *device)
+bool tribus_operation_runs_on(const tribus_graph *graph, const tribus_graph_node *node,
+                              tribus_device *device, char *why, size_t why_bytes)
 {
     const tribus_operation_kind *kind = kind_of(node);
 
+    why[0] = '\0';
     if (kind == NULL || tribus_device_type(device) == TRIBUS_DEVICE_CPU)
         return true; /* what there is none of is the business of open */
-    return kind->runs_on != NULL && kind->runs_on(node->operation, device);
+    if (kind->runs_on == NULL) {
+        (void)snprintf(why, why_bytes, "a %s operation runs on the cpu only", kind->name);
+        return false;
+    }
+    if (kind->runs_on(graph, node, device) == TRIBUS_OK)
+        return true;
+    (void)snprintf(why, why_bytes, "%s", tribus_error_text());
+    tribus_error_clear(); /* to be asked is no fault */
+    return false;
 }
 
 tribus_status tribus_operation_open(const tribus_graph *graph,

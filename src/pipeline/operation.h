@@ -13,6 +13,9 @@
 
 typedef struct tribus_operation tribus_operation;
 
+/* A card that has not answered after so long is given up. */
+#define TRIBUS_OPERATION_CARD_NS INT64_C(10000000000)
+
 /* Check, without loading anything, that the stage's operation exists on its domain and that
  * its ports and params fit. A model's or library's ports are checked by
  * tribus_operation_open().
@@ -20,8 +23,10 @@ typedef struct tribus_operation tribus_operation;
 TRIBUS_MUST_CHECK tribus_status tribus_operation_check(const tribus_graph *graph,
                                                        const tribus_graph_node *node);
 
-/* Can the stage's operation run on that device? Every one runs on the CPU. */
-bool tribus_operation_runs_on(const tribus_graph_node *node, tribus_device *device);
+/* Can the stage's operation run on that device? Every one runs on the CPU. false: why, at
+ * least 1 byte, says why not: of a model, which operator of which node. */
+bool tribus_operation_runs_on(const tribus_graph *graph, const tribus_graph_node *node,
+                              tribus_device *device, char *why, size_t why_bytes);
 
 /* Load it on a device. graph and node are borrowed until close.
  * Returns TRIBUS_OK, or whatever loading said; the text names file, line and stage. */
@@ -52,8 +57,9 @@ typedef struct tribus_operation_kind {
     /* Is this word one of ours? */
     bool (*knows)(const char *word);
     tribus_status (*check)(const tribus_graph *graph, const tribus_graph_node *node);
-    /* (optional) NULL: on the CPU only. */
-    bool (*runs_on)(const char *word, tribus_device *device);
+    /* (optional) NULL: on the CPU only. Otherwise the status of opening it there. */
+    tribus_status (*runs_on)(const tribus_graph *graph, const tribus_graph_node *node,
+                             tribus_device *device);
     /* (optional) Can one call take several runs? NULL: no. What only opening can tell is
      * told then. */
     bool (*takes_rows)(const char *word);

@@ -33,16 +33,15 @@ static tribus_status check(const tribus_graph *graph, const tribus_graph_node *n
     return st == TRIBUS_OK ? tribus_operation_params(graph, node, &entry, NULL) : st;
 }
 
-static bool runs_on(const char *word, tribus_device *device)
+static tribus_status runs_on(const tribus_graph *graph, const tribus_graph_node *node,
+                             tribus_device *device)
 {
     tribus_kernel *kernel = NULL;
+    const tribus_status st = tribus_kernel_open(device, node->operation, &kernel);
 
-    if (tribus_kernel_open(device, word, &kernel) != TRIBUS_OK) {
-        tribus_error_clear(); /* to be asked is no fault */
-        return false;
-    }
+    (void)graph;
     tribus_kernel_close(kernel);
-    return true;
+    return st;
 }
 
 static tribus_status open_kernel(tribus_operation *op)
@@ -74,7 +73,7 @@ static tribus_status run(tribus_operation *op, const tribus_operation_call *call
     }
     st = tribus_kernel_run(kernel);
     if (st == TRIBUS_OK && op->accelerated)
-        st = tribus_device_synchronise_wait(op->device, INT64_C(10000000000));
+        st = tribus_device_synchronise_wait(op->device, TRIBUS_OPERATION_CARD_NS);
     return st;
 }
 

@@ -90,42 +90,70 @@ static tribus_status check_rows(const tribus_operation *op, const tribus_model *
     return TRIBUS_OK;
 }
 
-static tribus_status open_model(tribus_operation *op)
+/* device NULL: the CPU. */
+static tribus_status open_on(const tribus_graph *graph, const tribus_graph_node *node,
+                             tribus_device *device, uint32_t threads, tribus_model **out)
 {
-    tribus_model_port in[TRIBUS_MODEL_MAX_PORTS], out[TRIBUS_MODEL_MAX_PORTS];
-    tribus_model_cfg cfg = {.threads = op->threads,
-                            .bindings = op->graph->slots * (op->node->batch + 1) + 2,
+    tribus_model_port in[TRIBUS_MODEL_MAX_PORTS], out_ports[TRIBUS_MODEL_MAX_PORTS];
+    tribus_model_cfg cfg = {.device = device,
+                            .threads = threads,
+                            .bindings = graph->slots * (node->batch + 1) + 2,
                             .inputs = in,
-                            .outputs = out,
-                            .input_count = tribus_graph_operands(op->node),
-                            .output_count = op->node->output_count};
-    tribus_model *model = NULL;
+                            .outputs = out_ports,
+                            .input_count = tribus_graph_operands(node),
+                            .output_count = node->output_count};
     char path[1024];
-    tribus_status st = tribus_operation_path(op->graph, op->node, path, sizeof(path));
+    const tribus_status st = tribus_operation_path(graph, node, path, sizeof(path));
 
     if (st != TRIBUS_OK)
         return st;
-    expect(op->node->inputs, cfg.input_count, in);
-    expect(op->node->outputs, cfg.output_count, out);
-    st = tribus_model_open(path, &cfg, &model);
+    expect(node->inputs, cfg.input_count, in);
+    expect(node->outputs, cfg.output_count, out_ports);
+    return tribus_model_open(path, &cfg, out);
+}
+
+/* Opened and closed again: which operators a file has is known when it is read. */
+static tribus_status runs_on(const tribus_graph *graph, const tribus_graph_node *node,
+                             tribus_device *device)
+{
+    tribus_model *model = NULL;
+    const tribus_status st = open_on(graph, node, device, 0, &model);
+
+    tribus_model_close(model);
+    return st;
+}
+
+static tribus_status open_model(tribus_operation *op)
+{
+    const bool cpu = tribus_device_type(op->device) == TRIBUS_DEVICE_CPU;
+    tribus_model *model = NULL;
+    const tribus_status st =
+        open_on(op->graph, op->node, cpu ? NULL : op->device, op->threads, &model);
+
     if (st != TRIBUS_OK)
         return tribus_operation_fault(op->graph, op->node, st, "%s", tribus_error_text());
     op->body = model;
+    op->accelerated = !cpu;
     return op->node->batch > 1 ? check_rows(op, model) : TRIBUS_OK;
 }
 
 static tribus_status run(tribus_operation *op, const tribus_operation_call *call)
 {
+    tribus_status st;
+
     if (!tribus_operation_same(op, call)) {
-        const tribus_status st = tribus_model_bind(
-            op->body, call->inputs, call->input_count, call->outputs, call->output_count);
+        st = tribus_model_bind(op->body, call->inputs, call->input_count, call->outputs,
+                               call->output_count);
 
         if (st != TRIBUS_OK) {
             memset(op->bound, 0, sizeof(op->bound));
             return st;
         }
     }
-    return tribus_model_run(op->body);
+    st = tribus_model_run(op->body);
+    if (st == TRIBUS_OK && op->accelerated)
+        st = tribus_device_synchronise_wait(op->device, TRIBUS_OPERATION_CARD_NS);
+    return st;
 }
 
 static void close_model(tribus_operation *op)
@@ -137,6 +165,7 @@ const tribus_operation_kind tribus_operation_model = {.name = "model",
                                                       .knows = knows,
                                                       .check = check,
                                                       .takes_rows = takes_rows,
+                                                      .runs_on = runs_on,
                                                       .open = open_model,
                                                       .run = run,
                                                       .close = close_model};

@@ -95,7 +95,10 @@ tribus_status tribus_stage_open(const tribus_stage_cfg *cfg, tribus_stage **out)
     s->node = &cfg->plan->graph->nodes[cfg->node];
     s->shm = tribus_plan_stage(cfg->plan, cfg->node);
     s->batch = s->node->batch;
-    s->device = tribus_operation_runs_on(s->node, cfg->device) ? cfg->device : cfg->cpu;
+    s->device = tribus_operation_runs_on(cfg->plan->graph, s->node, cfg->device, s->why_cpu,
+                                         sizeof(s->why_cpu))
+                    ? cfg->device
+                    : cfg->cpu;
     s->mem = s->device == cfg->device ? cfg->device_mem : cfg->plan->mem;
     s->device_type = tribus_device_type(s->device);
     s->device_index = tribus_device_index(s->device);
@@ -123,6 +126,11 @@ void tribus_stage_flush(tribus_stage *s)
         tribus_histogram_record(tribus_plan_span(&spans->handoff), s->recent[i].handoff_ns);
     }
     s->recent_count = 0;
+}
+
+const char *tribus_stage_why_cpu(const tribus_stage *stage)
+{
+    return stage->why_cpu;
 }
 
 void tribus_stage_close(tribus_stage *stage)

@@ -36,6 +36,9 @@ void tribus_stage_close(tribus_stage *stage);
 /* Where it runs: the device or the CPU. */
 tribus_device *tribus_stage_device(const tribus_stage *stage);
 
+/* Why it is not on its host's device; "" when it is. Borrowed until close. */
+const char *tribus_stage_why_cpu(const tribus_stage *stage);
+
 uint32_t tribus_stage_node(const tribus_stage *stage);
 
 /* The run to do now: the most urgent of those whose inputs have come; 0 when there is none. */

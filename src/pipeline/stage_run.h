@@ -42,6 +42,8 @@ struct tribus_stage {
     uint8_t *mem;   /* the plan's memory as the device reaches it */
     tribus_device *device;
     int32_t device_type, device_index;
+    /* Why it is not on its host's device, or "". */
+    char why_cpu[TRIBUS_PIPELINE_TEXT_BYTES];
     tribus_status broken; /* what next() found wrong, for step() to report */
     uint32_t recent_count;
     tribus_stage_recent recent[TRIBUS_STAGE_RECENT];
