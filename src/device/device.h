@@ -24,7 +24,9 @@ typedef struct tribus_kernel_args {
     void *outputs[TRIBUS_KERNEL_MAX_PORTS];
     int64_t dims[TRIBUS_KERNEL_MAX_WORDS]; /* sizes of the words, in order of appearance */
     double params[TRIBUS_KERNEL_MAX_PARAMS];
-    void *scratch; /* aligned to 64 bytes, scratch_bytes() long */
+    /* Aligned to 64 bytes, scratch_bytes() long, zero at first, then as the last run of this
+     * kernel left it. */
+    void *scratch;
 } tribus_kernel_args;
 
 /* One row of the table in kernels.c. */
@@ -39,6 +41,9 @@ typedef struct tribus_kernel_code {
 
 /* Row i, or NULL past the end. */
 const tribus_kernel_code *tribus_kernels_at(uint32_t i);
+
+/* Of those, the part that is kernels_quant.c's. */
+const tribus_kernel_code *tribus_kernels_quant_at(uint32_t i);
 
 struct tribus_device_ops {
     const char *kind;

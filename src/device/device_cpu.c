@@ -10,6 +10,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 static uint32_t cpu_count(void)
@@ -91,6 +92,7 @@ static tribus_status cpu_scratch_create(tribus_device *device, size_t bytes, voi
     (void)device;
     if (posix_memalign(&scratch, 64, bytes) != 0)
         return tribus_error_set(TRIBUS_NO_MEMORY, "scratch of %zu bytes", bytes);
+    memset(scratch, 0, bytes);
     *out = scratch;
     return TRIBUS_OK;
 }

@@ -117,6 +117,15 @@ static tribus_status cuda_scratch_create(tribus_device *device, size_t bytes, vo
         st = tribus_cuda_context_check(
             c, c->cu->mem_alloc(&address, bytes + TRIBUS_CUDA_KERNELS_WORK_BYTES),
             "make scratch on the card");
+    if (st == TRIBUS_OK) {
+        st = tribus_cuda_context_check(
+            c,
+            c->cu->memset_d8_async(address, 0, bytes + TRIBUS_CUDA_KERNELS_WORK_BYTES,
+                                   c->main.stream),
+            "clear scratch on the card");
+        if (st != TRIBUS_OK)
+            (void)c->cu->mem_free(address);
+    }
     if (st == TRIBUS_OK)
         *out = (void *)(uintptr_t)address;
     return st;

@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "device/cuda_kernels.h"
 #include "device/device.h"
+#include "device/quant_cuda.h"
 #include "tribus/quant.h"
 
 #include <math.h>
@@ -195,10 +196,13 @@ static const tribus_kernel_code table[] = {
                            "0: the sample correlation; 1: no correlation"}},
                .param_count = 1},
      .scratch_bytes = correlation_scratch_bytes,
-     .cpu = correlation_cpu},
+     .cpu = correlation_cpu,
+     .cuda = tribus_quant_cuda_correlation},
 };
 
 const tribus_kernel_code *tribus_kernels_at(uint32_t i)
 {
-    return i < sizeof(table) / sizeof(table[0]) ? &table[i] : NULL;
+    const uint32_t own = sizeof(table) / sizeof(table[0]);
+
+    return i < own ? &table[i] : tribus_kernels_quant_at(i - own);
 }

@@ -83,9 +83,6 @@ struct tribus_operation {
     int64_t bound_rows; /* of the first input */
 };
 
-/* The part of the table of built-in operations that is operation_quant.c's. */
-const tribus_operation_entry *tribus_operation_quant_at(uint32_t i);
-
 extern const tribus_operation_kind tribus_operation_model;
 extern const tribus_operation_kind tribus_operation_kernel;
 extern const tribus_operation_kind tribus_operation_library;

@@ -157,7 +157,5 @@ static const tribus_operation_entry table[] = {
 
 const tribus_operation_entry *tribus_operation_list(uint32_t i)
 {
-    const uint32_t own = sizeof(table) / sizeof(table[0]);
-
-    return i < own ? &table[i] : tribus_operation_quant_at(i - own);
+    return i < sizeof(table) / sizeof(table[0]) ? &table[i] : NULL;
 }
