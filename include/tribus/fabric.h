@@ -411,6 +411,12 @@ TRIBUS_MUST_CHECK tribus_status tribus_topic_read(tribus_topic *topic, void *buf
  * Returns how many will be read again. */
 uint64_t tribus_topic_rewind(tribus_topic *topic, uint64_t n);
 
+/* Reader: go to a position, counted since the topic was created: of the next message to read.
+ * Returns the position reached: a later one when that is overwritten (the difference is not
+ * told as lost again), the end when no message in front of it was ever published. Unlike
+ * rewind(), what is published meanwhile does not shift it. */
+uint64_t tribus_topic_seek(tribus_topic *topic, uint64_t position);
+
 /* Messages ever published. */
 uint64_t tribus_topic_published(const tribus_topic *topic);
 

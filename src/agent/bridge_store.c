@@ -72,19 +72,23 @@ typedef struct store {
 
 /* ---- lanes ---- */
 
+/* Read on at a position, or at the oldest message left behind it; count what is gone. */
+static void seek_lane(store *s, lane *l, uint64_t position)
+{
+    l->position = tribus_topic_seek(l->topic, position);
+    if (l->position > position) {
+        (void)tribus_add_rlx(&s->counters->store_lost,
+                             l->position - position); /* counter */
+        tribus_log(TRIBUS_LOG_ERROR, "%s bus: %s: %" PRIu64 " messages were not stored",
+                   tribus_wire_bus_title(s->side->bus), l->object.name,
+                   l->position - position);
+    }
+}
+
 /* Read again from where the last stored message ends. */
 static void rewind_lane(store *s, lane *l)
 {
-    const uint64_t published = tribus_topic_published(l->topic);
-    const uint64_t want = published - l->stored;
-    const uint64_t got = tribus_topic_rewind(l->topic, want);
-
-    if (got < want) {
-        (void)tribus_add_rlx(&s->counters->store_lost, want - got); /* counter */
-        tribus_log(TRIBUS_LOG_ERROR, "%s bus: %s: %" PRIu64 " messages were not stored",
-                   tribus_wire_bus_title(s->side->bus), l->object.name, want - got);
-    }
-    l->position = published - got;
+    seek_lane(s, l, l->stored);
     l->stored = l->position;
     l->flying = 0;
     tribus_store_rlx(&l->shm->stored, l->stored); /* a counter, see bus.c */
@@ -120,8 +124,8 @@ static void join(store *s, const tribus_object *row)
     l->shm = mem;
     l->seen = true;
     l->stored = tribus_load_rlx(&l->shm->stored); /* what the agent before us reached */
-    if (l->stored > tribus_topic_published(l->topic))
-        l->stored = 0;
+    if (tribus_topic_seek(l->topic, l->stored) < l->stored)
+        l->stored = 0; /* more than was ever published: nothing is known to be stored */
     rewind_lane(s, l);
     tribus_store_rlx(&l->shm->claimed, 1u); /* from now on the publisher waits for us */
 }
@@ -304,8 +308,7 @@ static tribus_status send_next(store *s, lane *l)
     }
     st = add(s, m, json_bytes);
     if (st == TRIBUS_FULL) { /* read it again later */
-        l->position--;
-        (void)tribus_topic_rewind(l->topic, tribus_topic_published(l->topic) - l->position);
+        seek_lane(s, l, l->position - 1u);
         return st;
     }
     if (st == TRIBUS_OK) {

@@ -22,7 +22,7 @@
  *   R1 -> A1   commit -> read   who sees a message marked done sees its payload
  *   R2 -> A2   commit -> read   who sees a payload word sees that its cell is marked as
  * being written, so the second look at the word differs R3 -> A3   commit -> open, rewind,
- * a lapped reader   who sees `published` sees the cells
+ * seek, a lapped reader   who sees `published` sees the cells
  *
  * Crashes. The writer between its two marks: the position never existed, the message it
  * overwrote is lost to readers that had not got to it, and they count it. Between the
@@ -190,7 +190,7 @@ static tribus_status resume(tribus_topic *t)
     if (!is_at(word, t->position) && !is_at(word, t->position - cell_count(t)))
         return tribus_error_set(TRIBUS_CORRUPT, "topic: message %llu has a wrong number",
                                 (unsigned long long)t->position);
-    /* R3 pairs with A3 in tribus_topic_open, catch_up and tribus_topic_rewind. */
+    /* R3 pairs with A3 in tribus_topic_open, catch_up, tribus_topic_rewind and seek. */
     tribus_store_rel(&t->shm->published, t->position);
     return TRIBUS_OK;
 }
@@ -304,7 +304,7 @@ static uint32_t show(tribus_topic *t, uint64_t p, const unsigned char *from, uin
     for (uint32_t i = 0; i < words; i++)
         /* R2 pairs with A2 in copy_out. */
         tribus_store_rel(&cell[1 + i], payload[i]);
-    /* R1 pairs with A1 in tribus_topic_read, tribus_topic_read_batch and resume. */
+    /* R1 pairs with A1 in tribus_topic_read, read_batch, seek, ready and resume. */
     tribus_store_rel(cell, word_of(p, DONE | bytes));
     TRIBUS_STEP("topic commit: after the second mark");
     return bytes;
@@ -318,7 +318,7 @@ static void shown(tribus_topic *t, uint64_t position, uint64_t bytes)
     }
     t->position = position;
     TRIBUS_STEP("topic commit: before the count");
-    /* R3 pairs with A3 in tribus_topic_open, catch_up and tribus_topic_rewind. */
+    /* R3 pairs with A3 in tribus_topic_open, catch_up, tribus_topic_rewind and seek. */
     tribus_store_rel(&t->shm->published, position);
     tribus_doorbell_press_event(&t->shm->bell, t->event);
 }
@@ -474,6 +474,26 @@ uint64_t tribus_topic_rewind(tribus_topic *t, uint64_t n)
     t->position = published - n;
     t->lost = 0;
     return n;
+}
+
+uint64_t tribus_topic_seek(tribus_topic *t, uint64_t position)
+{
+    /* A3 pairs with R3 in shown and resume. */
+    const uint64_t published = tribus_load_acq(&t->shm->published);
+
+    if (position > published) {
+        /* A1 pairs with R1 in show. A batch may be there and not be counted yet. */
+        const uint64_t word = tribus_load_acq(cell_at(t, position - 1u));
+
+        if (position - published > BATCH_MAX || !is_at(word, position - 1u) ||
+            (word & DONE) == 0)
+            position = published;
+    } else if (published - position > cell_count(t)) {
+        position = published - cell_count(t);
+    }
+    t->position = position;
+    t->lost = 0;
+    return position;
 }
 
 uint64_t tribus_topic_published(const tribus_topic *t)

@@ -193,6 +193,32 @@ static void late_joiner_may_ask_for_the_last_n(void)
     drop(&f);
 }
 
+static void seek_goes_to_a_position_whatever_is_published_meanwhile(void)
+{
+    fixture f = topic_of(CELLS, CELL);
+    uint64_t lost;
+
+    CHECK(tribus_topic_seek(f.r, 0) == 0 && is_empty(f.r));
+    CHECK(tribus_topic_seek(f.r, 1) == 0 && is_empty(f.r));
+    CHECK(tribus_topic_seek(f.r, UINT64_MAX) == 0);
+    for (uint64_t i = 0; i < 5; i++)
+        put(f.w, i);
+    CHECK(tribus_topic_seek(f.r, 3) == 3);
+    for (uint64_t i = 5; i < 7; i++)
+        put(f.w, i);
+    CHECK(tribus_topic_seek(f.r, 3) == 3);
+    CHECK(take(f.r, &lost) == 3 && lost == 0);
+    for (uint64_t i = 7; i < 20; i++)
+        put(f.w, i);
+    CHECK(tribus_topic_seek(f.r, 4) == 12); /* the oldest of the 8 that are left */
+    CHECK(take(f.r, &lost) == 12 && lost == 0);
+    CHECK(tribus_topic_seek(f.r, 20) == 20 && is_empty(f.r));
+    CHECK(tribus_topic_seek(f.r, 21) == 20 && is_empty(f.r));
+    *word(&f, PUBLISHED) = 19; /* the writer died before it counted its last message */
+    CHECK(tribus_topic_seek(f.r, 20) == 20 && is_empty(f.r));
+    drop(&f);
+}
+
 static void writer_that_died_while_filling_left_everything_intact(void)
 {
     fixture f = topic_of(CELLS, CELL);
@@ -417,6 +443,7 @@ int main(void)
     lapped_reader_gets_the_oldest_left_and_the_exact_loss();
     batches_arrive_whole_and_end_before_a_loss();
     late_joiner_may_ask_for_the_last_n();
+    seek_goes_to_a_position_whatever_is_published_meanwhile();
     writer_that_died_while_filling_left_everything_intact();
     writer_that_died_between_its_two_marks_published_nothing();
     writer_that_died_before_counting_its_message_did_publish_it();
