@@ -95,6 +95,7 @@ soak: all
 	    echo "== test_$$t" && TRIBUS_KILLS=10000 build/release/tests/test_$$t || exit 1; done
 	@TRIBUS_ROUNDS=100000 build/release/tests/test_hostile
 	@TRIBUS_GRAPHS=5000 build/release/tests/test_pipeline_random
+	@TRIBUS_GRAPHS=300 build/release/tests/test_pipeline_kill
 	@TRIBUS_RUNS=1000000 build/release/tests/test_pipeline
 
 clean:

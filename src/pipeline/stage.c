@@ -205,13 +205,3 @@ uint64_t tribus_stage_next(tribus_stage *s)
         return most_urgent(s);
     return tribus_stage_all_came(s, s->oldest) ? s->oldest : 0;
 }
-
-void tribus_stage_prefetch(const tribus_stage *s)
-{
-    __builtin_prefetch(tribus_plan_pass(s->plan, s->oldest, s->index), 1);
-    __builtin_prefetch(s->shm, 1);
-    __builtin_prefetch(s->feeds);
-    __builtin_prefetch(s->inputs);
-    __builtin_prefetch(s->outputs);
-    __builtin_prefetch(s->op);
-}

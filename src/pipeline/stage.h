@@ -56,7 +56,4 @@ TRIBUS_MUST_CHECK tribus_status tribus_stage_step(tribus_stage *stage, uint64_t 
 /* Put the latest measurements where others see them; close does it, too. */
 void tribus_stage_flush(tribus_stage *stage);
 
-/* Ask for the memory that the next step is likely to touch. */
-void tribus_stage_prefetch(const tribus_stage *stage);
-
 #endif
