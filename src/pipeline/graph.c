@@ -234,11 +234,13 @@ static tribus_status read_ports(const tribus_graph *g, const tribus_document *do
 /* A number, a dimension's name, or "name/number": so that the caller's dimensions also steer
  * what is no size, such as paths, or a confidence in ten-thousandths. */
 static tribus_status read_param(const tribus_graph *g, const tribus_document *doc,
-                                tribus_node node, tribus_graph_param *p)
+                                tribus_node node, const char *owner, tribus_graph_param *p)
 {
+    char what[2 * TRIBUS_PIPELINE_NAME_BYTES + 32];
     const char *word = tribus_document_word(doc, node);
     const size_t n = word != NULL ? strcspn(word, "/") : 0;
 
+    (void)snprintf(what, sizeof(what), "%s: param %s", owner, p->name);
     for (uint32_t i = 0; i < g->dim_count; i++) {
         char *end = NULL;
         double by = 1.0;
@@ -251,11 +253,11 @@ static tribus_status read_param(const tribus_graph *g, const tribus_document *do
             return tribus_document_fault(doc, tribus_document_line(doc, node),
                                          "%s: `%.40s`: a dimension is divided by a number "
                                          "above 0",
-                                         p->name, word);
+                                         what, word);
         p->value = (double)g->dims[i].size / by;
         return TRIBUS_OK;
     }
-    return tribus_document_number(doc, node, p->name, &p->value);
+    return tribus_document_number(doc, node, what, &p->value);
 }
 
 static tribus_status read_params(const tribus_graph *g, const tribus_document *doc,
@@ -276,7 +278,7 @@ static tribus_status read_params(const tribus_graph *g, const tribus_document *d
         p->line = tribus_document_line(doc, k);
         tribus_status st = tribus_document_name(doc, k, owner, p->name, sizeof(p->name));
         if (st == TRIBUS_OK)
-            st = read_param(g, doc, v, p);
+            st = read_param(g, doc, v, owner, p);
         if (st != TRIBUS_OK)
             return st;
         n->param_count = (uint32_t)i + 1;
@@ -426,8 +428,10 @@ static tribus_status read_stage(const tribus_graph *g, const tribus_document *do
     if (st == TRIBUS_OK)
         st = read_batch(doc, node, owner, &n->batch);
     item = tribus_document_get(doc, node, "finite");
-    if (st == TRIBUS_OK && item != 0)
+    if (st == TRIBUS_OK && item != 0) {
+        (void)snprintf(owner, sizeof(owner), "stage %s: finite", n->name);
         st = tribus_document_bool(doc, item, owner, &n->finite);
+    }
     item = tribus_document_get(doc, node, "when");
     if (st == TRIBUS_OK && item != 0)
         add_when(n, tribus_document_line(doc, item));

@@ -226,6 +226,16 @@ static tribus_status join_edge(joiner *j, const edge *e)
     return TRIBUS_OK;
 }
 
+static tribus_status read_flag(const tribus_document *doc, tribus_node map, const char *key,
+                               const edge *e, bool *out)
+{
+    const tribus_node node = tribus_document_get(doc, map, key);
+    char what[sizeof(e->text) + 16];
+
+    (void)snprintf(what, sizeof(what), "%s: %s", e->text, key);
+    return node == 0 ? TRIBUS_OK : tribus_document_bool(doc, node, what, out);
+}
+
 static tribus_status read_edge(joiner *j, tribus_node node)
 {
     const tribus_document *doc = j->doc;
@@ -234,19 +244,16 @@ static tribus_status read_edge(joiner *j, tribus_node node)
     const char *a = tribus_document_word(doc, from), *b = tribus_document_word(doc, to);
     edge e = {.line = tribus_document_line(doc, node)};
     tribus_status st = tribus_document_keys(doc, node, "edge", keys_edge);
-    tribus_node flag;
 
     if (st != TRIBUS_OK)
         return st;
     if (a == NULL || b == NULL)
         return tribus_document_fault(doc, e.line, "edge: `from` and `to` are both wanted");
     (void)snprintf(e.text, sizeof(e.text), "edge %.96s -> %.96s", a, b);
-    flag = tribus_document_get(doc, node, "state");
-    if (flag != 0 && (st = tribus_document_bool(doc, flag, e.text, &e.state)) != TRIBUS_OK)
-        return st;
-    flag = tribus_document_get(doc, node, "otherwise");
-    if (flag != 0 &&
-        (st = tribus_document_bool(doc, flag, e.text, &e.otherwise)) != TRIBUS_OK)
+    st = read_flag(doc, node, "state", &e, &e.state);
+    if (st == TRIBUS_OK)
+        st = read_flag(doc, node, "otherwise", &e, &e.otherwise);
+    if (st != TRIBUS_OK)
         return st;
     st = find_from(j, a, &e);
     if (st == TRIBUS_OK)
