@@ -60,6 +60,30 @@ def rows(text):
     return [json.loads(line) for line in text.splitlines() if line.startswith("{")]
 
 
+def check_trace(text):
+    """One run as Chrome trace JSON: what the format wants, the run around everything, waiting
+    before computing and never at the same time, b after a."""
+    trace = json.loads(text)
+    assert trace["displayTimeUnit"] == "ns" and int(trace["otherData"]["run"]) > 0, trace
+    events = trace["traceEvents"]
+    lanes = {e["tid"]: e["args"]["name"] for e in events if e["ph"] == "M"}
+    spans = [e for e in events if e["ph"] == "X"]
+    assert {e["ph"] for e in events} == {"M", "X"} and len(lanes) == 3, lanes
+    for e in spans:
+        assert e["tid"] in lanes and e["dur"] >= 0 and e["pid"] == 1 and e["cat"], e
+    run = [e for e in spans if e["cat"] == "run"]
+    stages = {e["name"]: e for e in spans if e["cat"] in ("compute", "passed on")}
+    assert len(run) == 1 and set(stages) == {"a", "b"}, spans
+    for e in spans:
+        assert e["ts"] >= run[0]["ts"] - 0.002, (e, run)
+        assert e["ts"] + e["dur"] <= run[0]["ts"] + run[0]["dur"] + 0.002, (e, run)
+    assert stages["b"]["ts"] >= stages["a"]["ts"] + stages["a"]["dur"] - 0.002, stages
+    for lane in lanes:
+        mine = sorted((e for e in spans if e["tid"] == lane), key=lambda e: e["ts"])
+        for before, after in zip(mine, mine[1:]):
+            assert before["ts"] + before["dur"] <= after["ts"] + 0.002, (before, after)
+
+
 def main():
     path = os.path.join(folder, "line.yaml")
     with open(path, "w") as f:
@@ -99,8 +123,7 @@ def main():
     assert [r["bytes_copied"] for r in shown if "from" in r] == [0, 0, 0], shown
     text = call("pipeline", "dot", name, "--socket", socket)
     assert text.startswith("digraph") and '"a" -> "b"' in text, text
-    events = json.loads(call("pipeline", "trace", name, "--socket", socket))["traceEvents"]
-    assert {e["name"] for e in events if e["ph"] == "X"} >= {"a", "b"}, events
+    check_trace(call("pipeline", "trace", name, "--socket", socket))
 
     # a host dies: the run goes on with another one
     os.kill(gpu.pid, signal.SIGKILL)

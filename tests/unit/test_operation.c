@@ -70,6 +70,51 @@ static void example_runs_in_a_pipeline_and_its_reason_comes_with_the_result(void
     fixture_close(&f);
 }
 
+/* One of four runs that go together is bad: it fails by itself, with its own reason. */
+static void run_at_fault_in_a_batch_is_found_and_the_others_go_on(void)
+{
+    static const char text[] =
+        "pipeline: p\nruns: 8\ninputs: [{name: x, dtype: f32, shape: [16]}]\nstages:\n"
+        "  - {name: s, domain: gpu, operation: clip.so, batch: 4, params: {most: 2},\n"
+        "     inputs: [{name: in, dtype: f32, shape: [16]}],\n"
+        "     outputs: [{name: out, dtype: f32, shape: [16]}]}\n"
+        "edges: [{from: x, to: s.in}]\nresults: [s.out]\n";
+    char path[128];
+    const tribus_pipeline_cfg cfg = {.path = path, .successor_ns = FIXTURE_PATIENCE_NS};
+    tribus_pipeline_stage_row row;
+    fixture_plan f;
+    fixture_host host;
+    tribus_tensor t;
+
+    write_file("p.yaml", text, path, sizeof(path));
+    f = fixture_register(&cfg);
+    for (int i = 1; i <= 4; i++) { /* before there is a host: they wait together */
+        OK(tribus_pipeline_claim(f.pipe));
+        OK(tribus_pipeline_input(f.pipe, 0, &t));
+        for (int k = 0; k < 16; k++)
+            ((float *)t.data)[k] = (float)i;
+        if (i == 3)
+            ((float *)t.data)[5] = NAN;
+        OK(tribus_pipeline_submit(f.pipe, 0, NULL));
+    }
+    fixture_host_start(&host, &f, 2, TRIBUS_DOMAIN_GPU);
+    for (uint64_t i = 1; i <= 4; i++) {
+        const tribus_pipeline_result r = fixture_await(f.pipe);
+
+        CHECK(r.run == i && r.status == (i == 3 ? TRIBUS_BAD_DATA : TRIBUS_OK));
+        if (i == 3) {
+            CHECK_TEXT(r.text, "clip: in[5] is not a number");
+            continue;
+        }
+        OK(tribus_pipeline_result_tensor(f.pipe, i, 0, &t));
+        CHECK(((const float *)t.data)[15] == (i == 1 ? 1.0f : 2.0f));
+    }
+    fixture_host_stop(&host);
+    OK(tribus_pipeline_get_stage(f.pipe, 0, &row));
+    CHECK(row.runs == 4 && row.calls == 5 && row.failed == 1); /* together, then each */
+    fixture_close(&f);
+}
+
 static void library_that_is_none_is_refused_with_the_reason(void)
 {
     static const struct {
@@ -110,6 +155,7 @@ int main(void)
     built = build(TRIBUS_SOURCE_DIR "/examples/operation_clip.c", "clip.so");
     if (built) {
         example_runs_in_a_pipeline_and_its_reason_comes_with_the_result();
+        run_at_fault_in_a_batch_is_found_and_the_others_go_on();
         library_that_is_none_is_refused_with_the_reason();
     }
     for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++) {

@@ -481,8 +481,78 @@ static void inner_models_are_the_script_s(void)
     compare_model("pipelines/portfolio.yaml", "refine", "models/signal_refine.test.csv", 3);
 }
 
+/* ---- several runs in one call of a model ---- */
+
+enum { BATCH_ASSETS = 8, BATCH_WINDOW = 32, BATCH_RUNS = 7 };
+
+/* Forecasts of seven runs that were submitted before there was a host: by one call of the
+ * model where `batch` is 8, by seven where it is 1. Returns false when there is no runtime. */
+static bool forecasts(int batch, float out[BATCH_RUNS][BATCH_ASSETS * 2], uint64_t *calls)
+{
+    char text[1024];
+    const tribus_pipeline_cfg cfg = {.text = text, .path = file_of("pipelines/batch.yaml")};
+    tribus_pipeline_stage_row row;
+    fixture_host host;
+    fixture_plan f;
+    bool present;
+
+    (void)snprintf(text, sizeof(text),
+                   "pipeline: b\nruns: 8\ninputs: [{name: x, dtype: f32, shape: [8, 32]}]\n"
+                   "stages:\n  - {name: f, domain: neural, operation: "
+                   "../models/forecast.onnx, batch: %d,\n"
+                   "     inputs: [{name: returns, dtype: f32, shape: [8, 32]}],\n"
+                   "     outputs: [{name: forecast, dtype: f32, shape: [8, 2]}]}\n"
+                   "edges: [{from: x, to: f.returns}]\nresults: [f.forecast]\n",
+                   batch);
+    f = fixture_register(&cfg);
+    for (uint32_t run = 0; run < BATCH_RUNS; run++) {
+        tribus_random r;
+        tribus_tensor t;
+
+        tribus_random_init(&r, run + 1);
+        OK(tribus_pipeline_claim(f.pipe));
+        OK(tribus_pipeline_input(f.pipe, 0, &t));
+        for (uint32_t i = 0; i < BATCH_ASSETS * BATCH_WINDOW; i++)
+            ((float *)t.data)[i] = 0.02f * (float)(tribus_random_unit(&r) - 0.5);
+        OK(tribus_pipeline_submit(f.pipe, 0, NULL));
+    }
+    fixture_host_start(&host, &f, 2, TRIBUS_DOMAIN_NEURAL);
+    present = tribus_pipeline_ready_wait(f.pipe, FIXTURE_PATIENCE_NS) != TRIBUS_REFUSED;
+    if (!present)
+        printf("no model runtime: %s\n", tribus_error_text());
+    for (uint32_t run = 0; present && run < BATCH_RUNS; run++) {
+        const tribus_pipeline_result r = fixture_await(f.pipe);
+        tribus_tensor t;
+
+        CHECK(r.status == TRIBUS_OK && r.run == run + 1);
+        OK(tribus_pipeline_result_tensor(f.pipe, r.run, 0, &t));
+        memcpy(out[run], t.data, sizeof(out[run]));
+    }
+    fixture_host_stop(&host);
+    OK(tribus_pipeline_get_stage(f.pipe, 0, &row));
+    *calls = row.calls;
+    fixture_close(&f);
+    return present;
+}
+
+static void model_computes_runs_that_wait_together_in_one_call(void)
+{
+    float alone[BATCH_RUNS][BATCH_ASSETS * 2], together[BATCH_RUNS][BATCH_ASSETS * 2];
+    uint64_t calls;
+
+    if (!forecasts(1, alone, &calls))
+        return;
+    CHECK(calls == BATCH_RUNS);
+    CHECK(forecasts(8, together, &calls) && calls == 1);
+    for (uint32_t run = 0; run < BATCH_RUNS; run++)
+        for (uint32_t i = 0; i < BATCH_ASSETS * 2; i++)
+            CHECK_NEAR(together[run][i], alone[run][i],
+                       1e-5 * (1.0 + fabs((double)alone[run][i])));
+}
+
 int main(void)
 {
+    model_computes_runs_that_wait_together_in_one_call();
     tribus_model_runtime_row runtime;
 
     if (tribus_model_runtime(0, &runtime) != TRIBUS_OK || !runtime.present)
