@@ -27,6 +27,7 @@ int tribus_cli_status(int argc, char **argv);
 int tribus_cli_record(int argc, char **argv);
 int tribus_cli_replay(int argc, char **argv);
 int tribus_cli_tap(int argc, char **argv);
+int tribus_cli_top(int argc, char **argv);
 int tribus_cli_up(int argc, char **argv);
 
 #endif

@@ -19,6 +19,7 @@ static const tribus_cli_command commands[] = {
     {"record", tribus_cli_record, "keep the traffic of the buses in a file", false},
     {"replay", tribus_cli_replay, "publish a recording again", false},
     {"tap", tribus_cli_tap, "watch the messages of any bus", false},
+    {"top", tribus_cli_top, "show the platform at work: rates, latencies, losses", false},
     {"pipeline", tribus_cli_pipeline, "list, show, run, check, draw, trace, stop pipelines",
      false},
     {"host", tribus_cli_host, "serve the stages of a domain; the agent starts these",

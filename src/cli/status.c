@@ -94,9 +94,10 @@ static void print_pipelines(const view *v)
         tribus_pipeline *pipe;
         tribus_pipeline_stats s;
         tribus_pipeline_stage_row row;
+        const char *slash = strchr(object.name, '/');
 
-        if (object.kind != TRIBUS_OBJECT_PIPELINE ||
-            tribus_pipeline_open(v->session, object.name, &pipe) != TRIBUS_OK)
+        if (object.kind != TRIBUS_OBJECT_PIPELINE || slash == NULL ||
+            tribus_pipeline_open(v->session, slash + 1, &pipe) != TRIBUS_OK)
             continue;
         tribus_pipeline_get_stats(pipe, &s);
         printf("\npipeline %s: %" PRIu64 " runs, %" PRIu64
