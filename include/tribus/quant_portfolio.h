@@ -160,6 +160,12 @@ typedef struct tribus_quant_tail_cfg {
     double budget;       /* 0: 1 */
     const double *mean;  /* assets: expected returns for the floor below, or NULL */
     double mean_floor;   /* mean' x >= mean_floor, where mean is given */
+    /* as of tribus_quant_portfolio; zero: none */
+    const double *lower_at, *upper_at;
+    uint32_t groups;
+    const double *group, *group_lower, *group_upper;
+    const double *start;
+    double turnover;
 } tribus_quant_tail_cfg;
 
 typedef struct tribus_quant_tail_result {
@@ -170,10 +176,12 @@ typedef struct tribus_quant_tail_result {
 } tribus_quant_tail_result;
 
 /* Weights of least tail risk over the rows of returns, by a primal-dual interior-point method
- * whose work is one assets x assets factorisation a step.
- * work: tribus_quant_tail_bytes() bytes. Returns TRIBUS_OK (gap and infeasible <= 1e-9),
- * TRIBUS_BAD_ARG, TRIBUS_BAD_DATA, TRIBUS_REFUSED (no feasible weights) or TRIBUS_TIMEOUT. */
-size_t tribus_quant_tail_bytes(uint32_t rows, uint32_t assets);
+ * whose work is one assets x assets factorisation a step (2 assets with a turnover limit).
+ * work: tribus_quant_tail_bytes() bytes for this cfg, aligned to 8. Returns TRIBUS_OK (gap and
+ * infeasible <= 1e-9), TRIBUS_BAD_ARG, TRIBUS_BAD_DATA, TRIBUS_REFUSED (no feasible weights, or
+ * only one: why names the constraint) or TRIBUS_TIMEOUT. */
+size_t tribus_quant_tail_bytes(const tribus_quant_tail_cfg *cfg, uint32_t rows,
+                               uint32_t assets);
 TRIBUS_MUST_CHECK tribus_status tribus_quant_min_tail(const tribus_quant_tail_cfg *cfg,
                                                       tribus_quant_matrix returns,
                                                       void *work, double *weights,

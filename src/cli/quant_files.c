@@ -108,7 +108,8 @@ static tribus_status estimate(const optimise_options *o, tribus_quant_matrix r,
 
 static int run_optimise(const optimise_options *o, quant_table *t)
 {
-    const size_t n = t->cols, tail = tribus_quant_tail_bytes(t->rows, t->cols);
+    const size_t n = t->cols, tail = tribus_quant_tail_bytes(&(tribus_quant_tail_cfg){0},
+                                                             t->rows, t->cols);
     tribus_quant_matrix r = {t->value, t->rows, t->cols};
     optimise_work w = {.why = {"not enough memory"}};
     tribus_status st = TRIBUS_NO_MEMORY;

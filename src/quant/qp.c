@@ -739,11 +739,23 @@ static void name_bad_row(const solver *s, tribus_quant_qp_result *out,
                              s->ru[out->bad_row]);
 }
 
+static int attempt(solver *s, const tribus_quant_qp *qp, void *work)
+{
+    *s = (solver){.qp = qp, .n = qp->n};
+    s->vars = qp->start == NULL ? s->n : 2 * s->n;
+    s->rows = qp->rows + (qp->start != NULL);
+    s->limit = 20 * (s->n + s->rows) + 100;
+    lay_out(s, work);
+    set_bounds(s);
+    set_start(s, work);
+    return solve(s);
+}
+
 tribus_status tribus_quant_qp_solve(const tribus_quant_qp *qp, void *work, double *x,
                                     tribus_quant_qp_result *out, tribus_quant_why *why)
 {
     header *head = work;
-    solver s = {.qp = qp};
+    solver s;
     int found;
     tribus_status st;
 
@@ -752,14 +764,15 @@ tribus_status tribus_quant_qp_solve(const tribus_quant_qp *qp, void *work, doubl
     st = check(qp, why);
     if (st != TRIBUS_OK)
         return st;
-    s.n = qp->n;
-    s.vars = qp->start == NULL ? s.n : 2 * s.n;
-    s.rows = qp->rows + (qp->start != NULL);
-    s.limit = 20 * (s.n + s.rows) + 100;
-    lay_out(&s, work);
-    set_bounds(&s);
-    set_start(&s, head);
-    found = solve(&s);
+    found = attempt(&s, qp, work);
+    if (found != 1 && head->warm_vars != 0) {
+        /* The answer to another problem was a bad start; it must not decide. */
+        const uint32_t before = s.iterations;
+
+        head->warm_vars = 0;
+        found = attempt(&s, qp, work);
+        s.iterations += before;
+    }
     *out = (tribus_quant_qp_result){.iterations = s.iterations, .free_count = s.f.count};
     head->warm_vars = found == 1 ? s.vars : 0;
     head->warm_rows = s.rows;

@@ -1,44 +1,29 @@
 /* tail.c -- least CVaR and least mean absolute deviation by an interior-point method.
  *
  *   minimise  d zeta + k sum u_t
- *   with      s_t = u_t + r_t'x + zeta >= 0 (y_t),  u_t >= 0 (z_t),  y_t + z_t = k
- *             lower <= x <= upper (a, b),  sum x = budget (lambda),
- *             w = mean'x - floor >= 0 (eta)
+ *   with      s_t = u_t + r_t'x + offset_t + zeta >= 0 (y_t),  u_t >= 0 (z_t),  y_t + z_t = k
+ *             low <= x <= top (a, b),  sign'x = budget (lambda),
+ *             w = C x - floor >= 0 (eta)
  *   CVaR: d = 1, k = 1 / (T (1 - confidence)). MAD: no zeta, k = 2 / T, r centred; the mean of
  *   absolute values is twice the mean of the negative parts, since the mean itself is 0.
  *
  * Mehrotra's predictor and corrector (1992). Scenarios are eliminated, which leaves
- *     M = R' D R + box + floor,  D_t = 1 / (u_t / z_t + s_t / y_t),
- * one Cholesky factor of assets + 1 rows a step. Letters as in the comment above. */
-#include "tribus/quant_portfolio.h"
-
-#include "quant/why.h"
+ *     M = R' D R + box + C' (eta / w) C,  D_t = 1 / (u_t / z_t + s_t / y_t),
+ * one Cholesky factor of n + 1 rows a step. Letters as in the comment above. */
+#include "quant/tail.h"
 
 #include <cblas.h>
 #include <lapacke.h>
 #include <math.h>
 #include <string.h>
 
-typedef struct tail {
-    size_t rows, n, size; /* size: n + 1 with zeta */
-    double d, k, lower, upper, budget, floor;
-    const double *mean;
-    double *r;                                /* rows x size; the last column is 1 */
-    double *scaled;                           /* rows x size */
-    double *m;                                /* size x size */
-    double *u, *s, *y, *z;                    /* rows */
-    double *du, *ds, *dy, *dz, *e, *diagonal; /* rows */
-    double *x, *dx, *unit, *rhs;              /* size; x[n] is zeta */
-    double *a, *b, *da, *db;                  /* n */
-    double *rca, *rcb, *rc1, *rc2;            /* n, n, rows, rows */
-    double lambda, dlambda, eta, w, deta, dw, rcw;
-} tail;
+typedef tribus_quant_tail_problem tail;
 
-size_t tribus_quant_tail_bytes(uint32_t rows, uint32_t assets)
+size_t tribus_quant_tail_doubles(size_t rows, size_t n, size_t limits)
 {
-    const size_t t = rows, n = (size_t)assets + 1;
+    const size_t size = n + 1;
 
-    return (2 * t * n + n * n + 12 * t + 4 * n + 6 * n) * sizeof(double);
+    return 2 * rows * size + size * size + 13 * rows + 4 * size + 9 * n + limits * (n + 6);
 }
 
 static double *take(double **at, size_t count)
@@ -49,10 +34,8 @@ static double *take(double **at, size_t count)
     return taken;
 }
 
-static void lay_out(tail *p, void *work)
+void tribus_quant_tail_lay_out(tail *p, double *at)
 {
-    double *at = work;
-
     p->r = take(&at, p->rows * p->size);
     p->scaled = take(&at, p->rows * p->size);
     p->m = take(&at, p->size * p->size);
@@ -78,71 +61,40 @@ static void lay_out(tail *p, void *work)
     p->db = take(&at, p->n);
     p->rca = take(&at, p->n);
     p->rcb = take(&at, p->n);
+    p->low = take(&at, p->n);
+    p->top = take(&at, p->n);
+    p->sign = take(&at, p->n);
+    p->offset = take(&at, p->rows);
+    p->c = take(&at, p->limits * p->n);
+    p->floor = take(&at, p->limits);
+    p->w = take(&at, p->limits);
+    p->eta = take(&at, p->limits);
+    p->dw = take(&at, p->limits);
+    p->deta = take(&at, p->limits);
+    p->rcw = take(&at, p->limits);
 }
 
-/* The most that mean'x can be: fill the best assets up to their bound first. */
-static double best_mean(const tail *p)
+static double limit_of(const tail *p, size_t j, const double *x)
 {
-    double left = p->budget - (double)p->n * p->lower, best = 0.0, last = INFINITY;
-
-    for (size_t i = 0; i < p->n; i++)
-        best += p->lower * p->mean[i];
-    while (left > 0.0) {
-        double top = -INFINITY;
-        size_t ties = 0;
-
-        for (size_t i = 0; i < p->n; i++) {
-            if (p->mean[i] < last && p->mean[i] > top) {
-                top = p->mean[i];
-                ties = 0;
-            }
-            ties += p->mean[i] == top;
-        }
-        if (ties == 0)
-            break;
-        const double part = fmin(left, (double)ties * (p->upper - p->lower));
-        best += part * top;
-        left -= part;
-        last = top;
-    }
-    return best;
-}
-
-static tribus_status check(const tail *p, tribus_quant_why *why)
-{
-    const double n = (double)p->n;
-
-    if (!(p->lower <= p->upper) || !isfinite(p->lower)) {
-        tribus_quant_why_set(why, "bounds of the weights are the wrong way round");
-        return TRIBUS_BAD_ARG;
-    }
-    if (!(p->lower * n < p->budget && p->budget < p->upper * n)) {
-        tribus_quant_why_set(why,
-                             "infeasible: %zu weights between %g and %g leave no room "
-                             "around the budget %g",
-                             p->n, p->lower, p->upper, p->budget);
-        return TRIBUS_REFUSED;
-    }
-    if (p->mean != NULL && !(best_mean(p) > p->floor)) {
-        tribus_quant_why_set(why, "infeasible: the mean cannot exceed %g, the floor is %g",
-                             best_mean(p), p->floor);
-        return TRIBUS_REFUSED;
-    }
-    return TRIBUS_OK;
+    return cblas_ddot((int)p->n, &p->c[j * p->n], 1, x, 1);
 }
 
 static void set_start(tail *p)
 {
-    double spread = 0.0;
+    double spread = 0.0, least = 0.0, room = 0.0, part;
 
     for (size_t i = 0; i < p->n; i++) {
-        p->x[i] = p->lower + (p->budget - p->lower * (double)p->n) / (double)p->n;
-        p->a[i] = p->b[i] = 0.0;
+        least += p->sign[i] * p->low[i];
+        room += fmin(p->top[i] - p->low[i], 1.0);
     }
+    part = fmin(0.9, fmax(0.01, (p->budget - least) / room));
+    for (size_t i = 0; i < p->n; i++)
+        p->x[i] = p->low[i] + part * fmin(p->top[i] - p->low[i], 1.0);
     if (p->size > p->n)
         p->x[p->n] = 0.0;
     cblas_dgemv(CblasRowMajor, CblasNoTrans, (int)p->rows, (int)p->size, 1.0, p->r,
                 (int)p->size, p->x, 1, 0.0, p->e, 1);
+    cblas_daxpy((int)p->rows, 1.0, p->offset, 1, p->e, 1);
     for (size_t t = 0; t < p->rows; t++)
         spread += fabs(p->e[t]) / (double)p->rows;
     spread = spread > 0.0 ? spread : 1.0;
@@ -154,37 +106,39 @@ static void set_start(tail *p)
     }
     for (size_t i = 0; i < p->n; i++) {
         p->a[i] = spread;
-        p->b[i] = isinf(p->upper) ? 0.0 : spread;
+        p->b[i] = isinf(p->top[i]) ? 0.0 : spread;
     }
     p->lambda = 0.0;
-    p->eta = p->w = 0.0;
-    if (p->mean != NULL) {
-        p->w = fmax(cblas_ddot((int)p->n, p->mean, 1, p->x, 1) - p->floor, spread);
-        p->eta = 1.0;
+    for (size_t j = 0; j < p->limits; j++) {
+        p->w[j] = fmax(limit_of(p, j, p->x) - p->floor[j], spread);
+        p->eta[j] = 1.0;
     }
 }
 
 static double room_above(const tail *p, size_t i)
 {
-    return isinf(p->upper) ? 1.0 : p->upper - p->x[i];
+    return isinf(p->top[i]) ? 1.0 : p->top[i] - p->x[i];
 }
 
 /* Sum of all products that must vanish, and how many there are. */
 static double complementarity(const tail *p, double *count)
 {
-    double sum = p->w * p->eta;
+    double sum = 0.0;
 
+    *count = 2.0 * (double)p->rows + (double)p->limits;
+    for (size_t j = 0; j < p->limits; j++)
+        sum += p->w[j] * p->eta[j];
     for (size_t t = 0; t < p->rows; t++)
         sum += p->u[t] * p->z[t] + p->s[t] * p->y[t];
-    for (size_t i = 0; i < p->n; i++)
-        sum += (p->x[i] - p->lower) * p->a[i] +
-               (isinf(p->upper) ? 0 : room_above(p, i)) * p->b[i];
-    *count = 2.0 * (double)p->rows + (double)p->n * (isinf(p->upper) ? 1.0 : 2.0) +
-             (p->mean != NULL ? 1.0 : 0.0);
+    for (size_t i = 0; i < p->n; i++) {
+        sum += (p->x[i] - p->low[i]) * p->a[i] +
+               (isinf(p->top[i]) ? 0.0 : room_above(p, i)) * p->b[i];
+        *count += isinf(p->top[i]) ? 1.0 : 2.0;
+    }
     return sum;
 }
 
-static int factorise(tail *p)
+static int factorise(tail *p, double ridge)
 {
     const int size = (int)p->size;
     double largest = 0.0;
@@ -198,20 +152,20 @@ static int factorise(tail *p)
     }
     cblas_dsyrk(CblasRowMajor, CblasLower, CblasTrans, size, (int)p->rows, 1.0, p->scaled,
                 size, 0.0, p->m, size);
-    for (size_t i = 0; i < p->n; i++) {
+    for (size_t i = 0; i < p->n; i++)
         p->m[i * p->size + i] +=
-            p->a[i] / (p->x[i] - p->lower) + p->b[i] / room_above(p, i);
-        for (size_t j = 0; p->mean != NULL && j <= i; j++)
-            p->m[i * p->size + j] += p->eta / p->w * p->mean[i] * p->mean[j];
-    }
+            p->a[i] / (p->x[i] - p->low[i]) + p->b[i] / room_above(p, i);
+    for (size_t j = 0; j < p->limits; j++)
+        cblas_dsyr(CblasRowMajor, CblasLower, (int)p->n, p->eta[j] / p->w[j],
+                   &p->c[j * p->n], 1, p->m, size);
     for (size_t i = 0; i < p->size; i++)
         largest = fmax(largest, p->m[i * p->size + i]);
     for (size_t i = 0; i < p->size; i++)
-        p->m[i * p->size + i] += 1e-16 * largest;
+        p->m[i * p->size + i] += ridge * largest;
     if (LAPACKE_dpotrf_work(LAPACK_COL_MAJOR, 'U', size, p->m, size) != 0)
         return 0;
     for (size_t i = 0; i < p->size; i++)
-        p->unit[i] = i < p->n ? 1.0 : 0.0;
+        p->unit[i] = i < p->n ? p->sign[i] : 0.0;
     cblas_dtrsv(CblasRowMajor, CblasLower, CblasNoTrans, CblasNonUnit, size, p->m, size,
                 p->unit, 1);
     cblas_dtrsv(CblasRowMajor, CblasLower, CblasTrans, CblasNonUnit, size, p->m, size,
@@ -223,10 +177,11 @@ static int factorise(tail *p)
 static void direction(tail *p)
 {
     const int size = (int)p->size;
-    double sum = 0.0, rw = 0.0;
+    double sum = 0.0, one = 0.0, two = 0.0;
 
+    memcpy(p->ds, p->offset, p->rows * sizeof(double));
     cblas_dgemv(CblasRowMajor, CblasNoTrans, (int)p->rows, size, 1.0, p->r, size, p->x, 1,
-                0.0, p->ds, 1);
+                1.0, p->ds, 1);
     for (size_t t = 0; t < p->rows; t++) {
         const double ru = p->k - p->y[t] - p->z[t], rp = p->u[t] + p->ds[t] - p->s[t];
 
@@ -235,14 +190,17 @@ static void direction(tail *p)
     }
     cblas_dgemv(CblasRowMajor, CblasTrans, (int)p->rows, size, 1.0, p->r, size, p->du, 1,
                 0.0, p->rhs, 1);
-    if (p->mean != NULL)
-        rw = cblas_ddot((int)p->n, p->mean, 1, p->x, 1) - p->floor - p->w;
     for (size_t i = 0; i < p->n; i++) {
-        p->rhs[i] += p->a[i] - p->b[i] - p->lambda + p->rca[i] / (p->x[i] - p->lower) -
-                     p->rcb[i] / room_above(p, i);
-        if (p->mean != NULL)
-            p->rhs[i] += p->mean[i] * (p->eta + (p->rcw - p->eta * rw) / p->w);
-        sum += p->x[i];
+        p->rhs[i] += p->a[i] - p->b[i] - p->lambda * p->sign[i] +
+                     p->rca[i] / (p->x[i] - p->low[i]) - p->rcb[i] / room_above(p, i);
+        sum += p->sign[i] * p->x[i];
+    }
+    for (size_t j = 0; j < p->limits; j++) {
+        const double rw = limit_of(p, j, p->x) - p->floor[j] - p->w[j];
+
+        cblas_daxpy((int)p->n, p->eta[j] + (p->rcw[j] - p->eta[j] * rw) / p->w[j],
+                    &p->c[j * p->n], 1, p->rhs, 1);
+        p->dw[j] = rw;
     }
     if (p->size > p->n)
         p->rhs[p->n] -= p->d;
@@ -251,15 +209,11 @@ static void direction(tail *p)
                 p->dx, 1);
     cblas_dtrsv(CblasRowMajor, CblasLower, CblasTrans, CblasNonUnit, size, p->m, size,
                 p->dx, 1);
-    {
-        double one = 0.0, two = 0.0;
-
-        for (size_t i = 0; i < p->n; i++) {
-            one += p->dx[i];
-            two += p->unit[i];
-        }
-        p->dlambda = (one - (p->budget - sum)) / two;
+    for (size_t i = 0; i < p->n; i++) {
+        one += p->sign[i] * p->dx[i];
+        two += p->sign[i] * p->unit[i];
     }
+    p->dlambda = (one - (p->budget - sum)) / two;
     cblas_daxpy(size, -p->dlambda, p->unit, 1, p->dx, 1);
     cblas_dgemv(CblasRowMajor, CblasNoTrans, (int)p->rows, size, 1.0, p->r, size, p->dx, 1,
                 0.0, p->dy, 1);
@@ -273,12 +227,12 @@ static void direction(tail *p)
         p->ds[t] = p->du[t] + q + rp;
     }
     for (size_t i = 0; i < p->n; i++) {
-        p->da[i] = (p->rca[i] - p->a[i] * p->dx[i]) / (p->x[i] - p->lower);
+        p->da[i] = (p->rca[i] - p->a[i] * p->dx[i]) / (p->x[i] - p->low[i]);
         p->db[i] = (p->rcb[i] + p->b[i] * p->dx[i]) / room_above(p, i);
     }
-    if (p->mean != NULL) {
-        p->dw = cblas_ddot((int)p->n, p->mean, 1, p->dx, 1) + rw;
-        p->deta = (p->rcw - p->eta * p->dw) / p->w;
+    for (size_t j = 0; j < p->limits; j++) {
+        p->dw[j] += limit_of(p, j, p->dx);
+        p->deta[j] = (p->rcw[j] - p->eta[j] * p->dw[j]) / p->w[j];
     }
 }
 
@@ -298,16 +252,16 @@ static void longest_steps(const tail *p, double *primal, double *dual)
         shorten(dual, p->z[t], p->dz[t]);
     }
     for (size_t i = 0; i < p->n; i++) {
-        shorten(primal, p->x[i] - p->lower, p->dx[i]);
+        shorten(primal, p->x[i] - p->low[i], p->dx[i]);
         shorten(dual, p->a[i], p->da[i]);
-        if (isinf(p->upper))
+        if (isinf(p->top[i]))
             continue;
-        shorten(primal, p->upper - p->x[i], -p->dx[i]);
+        shorten(primal, p->top[i] - p->x[i], -p->dx[i]);
         shorten(dual, p->b[i], p->db[i]);
     }
-    if (p->mean != NULL) {
-        shorten(primal, p->w, p->dw);
-        shorten(dual, p->eta, p->deta);
+    for (size_t j = 0; j < p->limits; j++) {
+        shorten(primal, p->w[j], p->dw[j]);
+        shorten(dual, p->eta[j], p->deta[j]);
     }
 }
 
@@ -321,25 +275,28 @@ static void set_targets(tail *p, double target, int second)
         p->rc2[t] = target - p->s[t] * p->y[t] - f * p->ds[t] * p->dy[t];
     }
     for (size_t i = 0; i < p->n; i++) {
-        p->rca[i] = target - (p->x[i] - p->lower) * p->a[i] - f * p->dx[i] * p->da[i];
-        p->rcb[i] = isinf(p->upper)
+        p->rca[i] = target - (p->x[i] - p->low[i]) * p->a[i] - f * p->dx[i] * p->da[i];
+        p->rcb[i] = isinf(p->top[i])
                         ? 0.0
                         : target - room_above(p, i) * p->b[i] + f * p->dx[i] * p->db[i];
     }
-    p->rcw = target - p->w * p->eta - f * p->dw * p->deta;
+    for (size_t j = 0; j < p->limits; j++)
+        p->rcw[j] = target - p->w[j] * p->eta[j] - f * p->dw[j] * p->deta[j];
 }
 
 static double after_step(const tail *p, double primal, double dual)
 {
-    double sum = (p->w + primal * p->dw) * (p->eta + dual * p->deta);
+    double sum = 0.0;
 
+    for (size_t j = 0; j < p->limits; j++)
+        sum += (p->w[j] + primal * p->dw[j]) * (p->eta[j] + dual * p->deta[j]);
     for (size_t t = 0; t < p->rows; t++)
         sum += (p->u[t] + primal * p->du[t]) * (p->z[t] + dual * p->dz[t]) +
                (p->s[t] + primal * p->ds[t]) * (p->y[t] + dual * p->dy[t]);
     for (size_t i = 0; i < p->n; i++) {
-        sum += (p->x[i] - p->lower + primal * p->dx[i]) * (p->a[i] + dual * p->da[i]);
-        if (!isinf(p->upper))
-            sum += (p->upper - p->x[i] - primal * p->dx[i]) * (p->b[i] + dual * p->db[i]);
+        sum += (p->x[i] - p->low[i] + primal * p->dx[i]) * (p->a[i] + dual * p->da[i]);
+        if (!isinf(p->top[i]))
+            sum += (p->top[i] - p->x[i] - primal * p->dx[i]) * (p->b[i] + dual * p->db[i]);
     }
     return sum;
 }
@@ -354,8 +311,8 @@ static void step(tail *p, double primal, double dual)
     cblas_daxpy((int)p->n, dual, p->da, 1, p->a, 1);
     cblas_daxpy((int)p->n, dual, p->db, 1, p->b, 1);
     p->lambda += dual * p->dlambda;
-    p->w += primal * p->dw;
-    p->eta += dual * p->deta;
+    cblas_daxpy((int)p->limits, primal, p->dw, 1, p->w, 1);
+    cblas_daxpy((int)p->limits, dual, p->deta, 1, p->eta, 1);
 }
 
 /* Risk of x itself (not of u), and how far x is from its constraints. */
@@ -364,28 +321,32 @@ static void measure(const tail *p, tribus_quant_tail_result *out)
     double sum = 0.0, shortfall = 0.0, count;
 
     for (size_t t = 0; t < p->rows; t++)
-        shortfall += fmax(0.0, -cblas_ddot((int)p->size, &p->r[t * p->size], 1, p->x, 1));
+        shortfall += fmax(
+            0.0, -p->offset[t] - cblas_ddot((int)p->size, &p->r[t * p->size], 1, p->x, 1));
     out->risk = p->k * shortfall + (p->size > p->n ? p->d * p->x[p->n] : 0.0);
     for (size_t i = 0; i < p->n; i++)
-        sum += p->x[i];
+        sum += p->sign[i] * p->x[i];
     out->infeasible = fabs(sum - p->budget);
-    if (p->mean != NULL)
-        out->infeasible =
-            fmax(out->infeasible, p->floor - cblas_ddot((int)p->n, p->mean, 1, p->x, 1));
+    for (size_t j = 0; j < p->limits; j++)
+        out->infeasible = fmax(out->infeasible, p->floor[j] - limit_of(p, j, p->x));
     out->gap = complementarity(p, &count) / fmax(fabs(out->risk), 1e-300);
 }
 
-static tribus_status iterate(tail *p, tribus_quant_tail_result *out)
+tribus_status tribus_quant_tail_run(tail *p, tribus_quant_tail_result *out)
 {
+    *out = (tribus_quant_tail_result){0};
+    set_start(p);
     for (out->iterations = 0; out->iterations < 100; out->iterations++) {
-        double primal, dual, count, gap, sigma;
+        double primal, dual, count, gap, sigma, ridge;
 
         measure(p, out);
         if (!isfinite(out->gap))
             return TRIBUS_BAD_DATA;
         if (out->gap <= 1e-13 && out->infeasible <= 1e-12)
             return TRIBUS_OK;
-        if (!factorise(p))
+        for (ridge = 1e-16; !factorise(p, ridge) && ridge < 1e-9;)
+            ridge *= 100.0; /* near the end the scenarios' weights are of any size */
+        if (ridge >= 1e-9)
             break; /* rounding: what we have is as good as it gets */
         gap = complementarity(p, &count);
         set_targets(p, 0.0, 0);
@@ -399,57 +360,4 @@ static tribus_status iterate(tail *p, tribus_quant_tail_result *out)
     }
     measure(p, out);
     return out->gap <= 1e-9 && out->infeasible <= 1e-9 ? TRIBUS_OK : TRIBUS_TIMEOUT;
-}
-
-tribus_status tribus_quant_min_tail(const tribus_quant_tail_cfg *cfg, tribus_quant_matrix r,
-                                    void *work, double *weights,
-                                    tribus_quant_tail_result *out, tribus_quant_why *why)
-{
-    const size_t rows = r.rows, n = r.cols;
-    tail p = {.rows = rows, .n = n, .d = 1.0};
-    tribus_status st;
-
-    if (cfg == NULL || r.at == NULL || rows < 2 || n == 0 || work == NULL ||
-        weights == NULL || out == NULL ||
-        !(cfg->confidence >= 0.0 && cfg->confidence < 1.0)) {
-        tribus_quant_why_set(why, "tail risk needs two rows of returns and a confidence in "
-                                  "(0, 1)");
-        return TRIBUS_BAD_ARG;
-    }
-    p.size = cfg->kind == TRIBUS_QUANT_TAIL_MAD ? n : n + 1;
-    p.k = cfg->kind == TRIBUS_QUANT_TAIL_MAD
-              ? 2.0 / (double)rows
-              : 1.0 / ((double)rows *
-                       (1.0 - (cfg->confidence == 0.0 ? 0.95 : cfg->confidence)));
-    p.lower = cfg->lower;
-    p.upper = cfg->lower == 0.0 && cfg->upper == 0.0 ? 1.0 : cfg->upper;
-    p.budget = cfg->budget == 0.0 ? 1.0 : cfg->budget;
-    p.mean = cfg->mean;
-    p.floor = cfg->mean_floor;
-    st = check(&p, why);
-    if (st != TRIBUS_OK)
-        return st;
-    lay_out(&p, work);
-    for (size_t i = 0; i < n; i++) {
-        double mean = 0.0;
-
-        for (size_t t = 0; t < rows; t++)
-            mean += r.at[t * n + i] / (double)rows;
-        if (!isfinite(mean)) {
-            tribus_quant_why_set(why, "column %zu has a return that is not finite", i);
-            return TRIBUS_BAD_DATA;
-        }
-        for (size_t t = 0; t < rows; t++)
-            p.r[t * p.size + i] = r.at[t * n + i] - (p.size == n ? mean : 0.0);
-    }
-    for (size_t t = 0; t < rows && p.size > n; t++)
-        p.r[t * p.size + n] = 1.0;
-    set_start(&p);
-    *out = (tribus_quant_tail_result){0};
-    st = iterate(&p, out);
-    memcpy(weights, p.x, n * sizeof(*weights));
-    if (st != TRIBUS_OK)
-        tribus_quant_why_set(why, "no optimum after %u steps: gap %g, infeasible by %g",
-                             out->iterations, out->gap, out->infeasible);
-    return st;
 }
