@@ -161,6 +161,21 @@ static const char *keep(char *buf, size_t n, const char *text)
     return buf;
 }
 
+/* Letters, digits, dot and minus: part of a key, and nothing to escape in JSON. */
+static void name_host(char *buf, size_t n, const char *name)
+{
+    if (name != NULL && name[0] != '\0')
+        (void)snprintf(buf, n, "%.63s", name);
+    else if (gethostname(buf, n - 1) != 0 || buf[0] == '\0')
+        (void)snprintf(buf, n, "unnamed");
+    buf[63] = '\0';
+    for (char *c = buf; *c != '\0'; c++) {
+        if (strchr("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-",
+                   *c) == NULL)
+            *c = '-';
+    }
+}
+
 static void copy_cfg(tribus_bridge *b, const tribus_bridge_cfg *cfg)
 {
     const size_t n = sizeof(b->texts[0]);
@@ -169,6 +184,8 @@ static void copy_cfg(tribus_bridge *b, const tribus_bridge_cfg *cfg)
     b->cfg.socket_path = NULL; /* used at the start only */
     b->cfg.user = keep(b->texts[3], n, cfg->user);
     b->cfg.password = keep(b->texts[4], n, cfg->password);
+    name_host(b->texts[5], n, cfg->host_name);
+    b->cfg.host_name = b->texts[5];
     if (b->cfg.look_ns <= 0)
         b->cfg.look_ns = DEFAULT_LOOK;
     if (b->cfg.spin_ns > MOST_SPIN)

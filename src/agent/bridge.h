@@ -53,6 +53,7 @@ typedef struct tribus_bridge_cfg {
     int64_t spin_ns;                    /* poll this long before sleeping; 0: 20 us */
     tribus_bridge_pipeline_fn pipeline; /* NULL: such requests are refused */
     void *pipeline_context;             /* borrowed until stop */
+    const char *host_name; /* how other hosts know this one; NULL: that of the system */
 } tribus_bridge_cfg;
 
 /* Start the threads; servers need not be there yet. cfg: copied. out: owned by the caller.

@@ -9,6 +9,7 @@
  * a ring). They live as long as the agent, or until they are freed.
  */
 #include "agent/bridge_answer.h"
+#include "agent/bridge_hosts.h"
 
 #include "base/clock.h"
 #include "base/error.h"
@@ -425,6 +426,7 @@ typedef struct answerer {
     tribus_subscription *sub;
     waiting waits[MOST_WAITS];
     uint32_t wait_count;
+    tribus_bridge_hosts hosts;
     char json[TRIBUS_WIRE_JSON_BYTES];
 } answerer;
 
@@ -588,6 +590,8 @@ static tribus_status turn(answerer *a)
         st = take_request(a, m);
     if (st == TRIBUS_OK || st == TRIBUS_TIMEOUT)
         st = look_at_waits(a);
+    if (st == TRIBUS_OK)
+        st = tribus_bridge_hosts_tell(&a->hosts, a->side);
     if (st == TRIBUS_OK)
         st = tribus_redis_flush(a->side->redis);
     while (st == TRIBUS_OK || st == TRIBUS_FULL) {

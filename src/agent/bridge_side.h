@@ -4,6 +4,7 @@
  * bridge_out.c  fabric -> wire          bridge_in.c  wire -> fabric
  * bridge_store.c  durable messages -> Redis streams
  * bridge_answer.c  coordination messages, answered
+ * bridge_hosts.c   what this host owns, told to others
  */
 #ifndef TRIBUS_AGENT_BRIDGE_SIDE_H
 #define TRIBUS_AGENT_BRIDGE_SIDE_H
@@ -60,7 +61,7 @@ typedef struct tribus_bridge_side {
 
 struct tribus_bridge {
     tribus_bridge_cfg cfg;
-    char texts[5][128]; /* our copies of what cfg points to */
+    char texts[6][128]; /* our copies of what cfg points to */
     tribus_bridge_side sides[TRIBUS_BUSES][TRIBUS_BRIDGE_JOBS];
     tribus_bridge_counters counters[TRIBUS_BUSES];
     int stop_fd; /* an eventfd that becomes and stays readable */

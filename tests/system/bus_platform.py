@@ -81,10 +81,11 @@ class Platform:
         self.log_path = os.path.join(self.folder, "tribusd.log")
         self.agent = None
         self.children = []
+        self.command = []  # in front of tribusd
 
     def start(self):
         with open(self.log_path, "ab") as log:
-            self.agent = subprocess.Popen([TRIBUSD] + self.words, stdout=log, stderr=log,
+            self.agent = subprocess.Popen(self.command + [TRIBUSD] + self.words, stdout=log, stderr=log,
                                           env=self.env, cwd=self.folder)
         wait_for("the agent's socket", lambda: os.path.exists(self.socket) or self.died())
         for bus in BUSES if self.wait else ():
