@@ -67,6 +67,7 @@ static void lstm_make(lstm &m, const lstm_case &c)
     m.run.units_each = (c.units + c.blocks - 1) / c.blocks;
     m.run.input = c.input;
     m.run.first_step = 1;
+    m.run.outputs = 1;
     m.run.k_units = round_up(c.units, align);
     m.run.idle_ns = 3000000000u;
     m.run.exchange_row = std::max(c.inputs, c.units);

@@ -107,6 +107,55 @@ void tribus_model_unbind(tribus_model *model);
 void tribus_model_binding_counts(const tribus_model *model, uint64_t *made,
                                  uint64_t *found);
 
+/* ---- one time step at a time ----
+ *
+ * A stream keeps the state of recurrent layers between steps, so that one new time step costs
+ * that step and not a window: on a card the state and the weights stay in the
+ * multiprocessors of one kernel that waits for the next step (LSTM_A of STAC-ML's shape:
+ * 4 us from the CPU's input to the CPU's result), on the CPU in the caller's cache.
+ *
+ * The file   a sequence of time steps into LSTM or GRU layers on top of each other (1 to 4,
+ *            forward, usual activations, all of one size; a GRU with linear_before_reset = 1),
+ *            then at most one Gemm, or MatMul and Add, of what the last layer gives.
+ *            Squeeze, Unsqueeze, Transpose, Identity and Dropout may stand between.
+ * Equal to   the whole sequence since the last reset run at once: absolute error below 5e-6 on
+ *            a card where results are about 1, 1e-12 relative on the CPU (double inside).
+ * Threads    A stream belongs to the thread that opened it. On a card it keeps 8 or 16
+ *            multiprocessors busy until it is closed. */
+typedef struct tribus_model_stream tribus_model_stream;
+
+/* Zero is the default of every field. */
+typedef struct tribus_model_stream_cfg {
+    tribus_device *device; /* open until the stream is closed; NULL: the CPU */
+    int64_t idle_ns; /* a card waits so long for a step, then forgets; 0: 10 minutes */
+} tribus_model_stream_cfg;
+
+/* Open a file as a stream, with a state of zeros. cfg NULL: all defaults.
+ * out: owned by the caller, give it to tribus_model_stream_close().
+ * Returns TRIBUS_OK, TRIBUS_NOT_FOUND, TRIBUS_UNSUPPORTED (text names the node and the
+ * operator that no stream has, or what of the model is too large for the card),
+ * TRIBUS_BAD_DATA, TRIBUS_NO_MEMORY or TRIBUS_SYSTEM. */
+TRIBUS_MUST_CHECK tribus_status tribus_model_stream_open(const char *path,
+                                                         const tribus_model_stream_cfg *cfg,
+                                                         tribus_model_stream **out);
+void tribus_model_stream_close(tribus_model_stream *stream);
+
+/* Floats of one time step's input, and of what comes out for it. */
+void tribus_model_stream_sizes(const tribus_model_stream *stream, uint32_t *inputs,
+                               uint32_t *outputs);
+
+/* Take one time step: input and output as many floats as sizes() says, both the caller's.
+ * Spins until the answer is there; on the CPU the timeout does not matter.
+ * Returns TRIBUS_OK, TRIBUS_TIMEOUT (the stream is over: reset it) or TRIBUS_SYSTEM. */
+TRIBUS_MUST_CHECK tribus_status tribus_model_stream_step_wait(tribus_model_stream *stream,
+                                                              const float *input,
+                                                              float *output,
+                                                              int64_t timeout_ns);
+
+/* Begin a new sequence: the state is zero again, also after a timeout.
+ * Returns TRIBUS_OK or TRIBUS_SYSTEM. */
+TRIBUS_MUST_CHECK tribus_status tribus_model_stream_reset(tribus_model_stream *stream);
+
 #ifdef __cplusplus
 }
 #endif

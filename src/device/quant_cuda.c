@@ -141,9 +141,14 @@ tribus_status tribus_quant_cuda_sweep(tribus_device *device, const tribus_kernel
                                  .count = (uint32_t)args->dims[1]};
     const uint64_t segments =
         (a.rows + TRIBUS_QUANT_SWEEP_SEGMENT - 1) / TRIBUS_QUANT_SWEEP_SEGMENT;
-    tribus_status st = launch(device, "tribus_quant_sweep_averages",
-                              grid_of(segments * a.longest, 64), &a);
+    tribus_status st;
 
+    a.near_open = a.averages + (size_t)a.rows * a.longest;
+    a.near_close = a.near_open + a.rows;
+    st = launch(device, "tribus_quant_sweep_stage", grid_of(a.rows, 64), &a);
+    if (st == TRIBUS_OK)
+        st = launch(device, "tribus_quant_sweep_averages",
+                    grid_of(segments * a.longest, 64), &a);
     if (st == TRIBUS_OK) /* few pairs a block, so that many processors have some */
         st = launch(device, "tribus_quant_sweep", grid_of(a.count, 64), &a);
     return st;

@@ -51,9 +51,10 @@ typedef struct tribus_quant_backtest_args {
 typedef struct tribus_quant_sweep_args {
     const float *open, *close;
     const int32_t *pairs;
-    float *money;     /* profit, largest fall */
-    int32_t *trades;  /* buys, sells */
-    double *averages; /* scratch: [rows][longest] */
+    float *money;                   /* profit, largest fall */
+    int32_t *trades;                /* buys, sells */
+    double *averages;               /* scratch: [rows][longest] */
+    double *near_open, *near_close; /* scratch: rows each */
     double cost;
     uint32_t rows, longest, count, reserved;
 } tribus_quant_sweep_args;

@@ -9,8 +9,9 @@
  *   pattern_analytics  one block, a thread an asset; sums in another order than the CPU's
  *   backtest_paths     a thread a path, tiles through shared memory; the CPU's bits but for the
  *                      summary, which is summed in another order
- *   sweep_sma          averages, a thread a period and 256 rows; then a thread a pair. The bits
- *                      of src/quant/sweep.c
+ *   sweep_sma          prices onto the card once, since slots are in host memory; averages, a
+ *                      thread a period and 256 rows; then a thread a pair. The bits of
+ *                      src/quant/sweep.c
  */
 #include "device/quant_cuda.h"
 #include "device/quant_cuda_block.cuh"
@@ -279,8 +280,9 @@ extern "C" __global__ void tribus_quant_backtest(tribus_quant_backtest_args a)
         const uint32_t n = min(TILE_STEPS, a.steps - first);
 
         __syncthreads();
-        for (uint32_t p = 0; p < TILE_PATHS && base + p < a.paths; p++)
-            if (threadIdx.x < n) {
+#pragma unroll 8
+        for (uint32_t p = 0; p < TILE_PATHS; p++)
+            if (threadIdx.x < n && base + p < a.paths) {
                 const size_t at = (size_t)(base + p) * a.steps + first + threadIdx.x;
 
                 r[p][threadIdx.x] = a.returns[at];
@@ -334,6 +336,15 @@ extern "C" __global__ void tribus_quant_backtest_summary(tribus_quant_backtest_a
 
 /* ---- sweep_sma ---- */
 
+extern "C" __global__ void tribus_quant_sweep_stage(tribus_quant_sweep_args a)
+{
+    for (uint32_t t = blockIdx.x * blockDim.x + threadIdx.x; t < a.rows;
+         t += gridDim.x * blockDim.x) {
+        a.near_open[t] = (double)a.open[t];
+        a.near_close[t] = (double)a.close[t];
+    }
+}
+
 /* The running sum that sweep.c has at these rows: it is renewed at every segment, so segments
  * do not depend on each other. */
 extern "C" __global__ void tribus_quant_sweep_averages(tribus_quant_sweep_args a)
@@ -350,11 +361,11 @@ extern "C" __global__ void tribus_quant_sweep_averages(tribus_quant_sweep_args a
         double sum = 0.0;
 
         for (uint32_t t = from > period ? from - period : 0; t < from; t++)
-            sum += (double)a.close[t];
+            sum += a.near_close[t];
         for (uint32_t t = from; t < to; t++) {
-            sum += (double)a.close[t];
+            sum += a.near_close[t];
             if (t >= period)
-                sum -= (double)a.close[t - period];
+                sum -= a.near_close[t - period];
             a.averages[(size_t)t * a.longest + period - 1] = sum / period;
         }
     }
@@ -369,7 +380,7 @@ static __device__ void sweep_pair(const tribus_quant_sweep_args &a, uint32_t i)
     for (uint32_t t = max(fast, slow) - 1; t < a.rows; t++) {
         const double *row = a.averages + (size_t)t * a.longest;
         const double d = row[fast - 1] - row[slow - 1];
-        const double open = (double)a.open[t];
+        const double open = a.near_open[t];
 
         if (want != held) {
             cash += held != 0 ? open * (1.0 - a.cost) : -open * (1.0 + a.cost);
@@ -377,7 +388,7 @@ static __device__ void sweep_pair(const tribus_quant_sweep_args &a, uint32_t i)
             sells += held;
             held = want;
         }
-        profit = cash + (held != 0 ? (double)a.close[t] : 0.0);
+        profit = cash + (held != 0 ? a.near_close[t] : 0.0);
         peak = profit > peak ? profit : peak;
         fall = peak - profit > fall ? peak - profit : fall;
         if (d > 0.0 && last < 0.0)
@@ -398,7 +409,8 @@ extern "C" __global__ void tribus_quant_sweep(tribus_quant_sweep_args a)
     double bad = 0.0;
 
     for (uint32_t t = threadIdx.x; t < a.rows; t += blockDim.x)
-        bad += !(a.open[t] > 0.0f) || !(a.close[t] > 0.0f) || isinf(a.open[t] + a.close[t])
+        bad += !(a.near_open[t] > 0.0) || !(a.near_close[t] > 0.0) ||
+                       isinf(a.near_open[t] + a.near_close[t])
                    ? 1.0
                    : 0.0;
     bad = block_sum(bad);

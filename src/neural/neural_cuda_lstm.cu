@@ -1,4 +1,5 @@
-/* neural_cuda_lstm.cu -- an LSTM that stays on the card and takes one time step at a time.
+/* neural_cuda_lstm.cu -- an LSTM that stays on the card and takes one time step at a time; a GRU,
+ * too, as neural_stream.h writes both.
  *
  *   gates = W x(t) + U h(t-1) + b;  c = f c + i g;  h = o tanh c;  result = dense h_last
  *
@@ -373,6 +374,63 @@ static __device__ __forceinline__ bool receive_input(const tribus_lstm_run &run,
     return receive(w, 0, run.inputs, x, run.idle_ns + EXCHANGE_NS);
 }
 
+/* ---- one unit ---- */
+
+/* From the four sums, of which lanes 8 g .. 8 g + 7 have that of gate g, to the unit's output;
+ * *c: what it keeps, the cell or a GRU's output. */
+static __device__ __forceinline__ float unit_of(bool gru, uint32_t gate, float sum, float *c)
+{
+    if (gru) {
+        const float update = sigmoid(__shfl_sync(FULL, sum, 0));
+        const float reset = sigmoid(__shfl_sync(FULL, sum, 8));
+        const float fresh =
+            tanh_of(fmaf(reset, __shfl_sync(FULL, sum, 24), __shfl_sync(FULL, sum, 16)));
+
+        *c = fmaf(update, *c - fresh, fresh);
+        return *c;
+    }
+    /* tanh x = 2 sigmoid(2 x) - 1, so that all four gates take one path. */
+    sum = sigmoid(gate == 2u ? 2.0f * sum : sum);
+    sum = gate == 2u ? 2.0f * sum - 1.0f : sum;
+    const float in = __shfl_sync(FULL, sum, 0), forget = __shfl_sync(FULL, sum, 8);
+    const float fresh = __shfl_sync(FULL, sum, 16), out = __shfl_sync(FULL, sum, 24);
+
+    *c = fmaf(forget, *c, in * fresh);
+    return out * tanh_of(*c);
+}
+
+/* The result from the last layer's output: a warp a number. kept: the dense weights of the
+ * warp's first number, bias: its bias. */
+static __device__ __forceinline__ void answer(const tribus_lstm_run &run, const float *y,
+                                              const float *kept, float bias, uint32_t step)
+{
+    const uint32_t lane = threadIdx.x & 31u, warp = threadIdx.x / 32u;
+    uint64_t *out = (uint64_t *)run.out;
+
+    if (run.dense == 0) {
+        for (uint32_t i = threadIdx.x; i < run.outputs; i += blockDim.x)
+            store_system(out + i, word_of(y[i], step));
+        return;
+    }
+    for (uint32_t o = warp; o < run.outputs; o += blockDim.x / 32u) {
+        const float *row = (const float *)run.dense + (size_t)o * run.units;
+        float sum = 0.0f;
+
+#pragma unroll
+        for (uint32_t i = 0; i < DENSE_KEPT; i++)
+            if (lane + 32u * i < run.units)
+                sum = fmaf(o == warp ? kept[i] : row[lane + 32u * i], y[lane + 32u * i], sum);
+        for (uint32_t i = lane + 32u * DENSE_KEPT; i < run.units; i += 32u)
+            sum = fmaf(row[i], y[i], sum);
+        for (int d = 16; d > 0; d /= 2)
+            sum += __shfl_xor_sync(FULL, sum, d);
+        if (o != warp)
+            bias = ((const float *)run.dense)[(size_t)run.outputs * run.units + o];
+        if (lane == 0)
+            store_system(out + o, word_of(sum + bias, step));
+    }
+}
+
 /* ---- the kernel ---- */
 
 /* Entry l of what each thread keeps of every layer. Registers cannot be indexed, and a copy
@@ -413,6 +471,7 @@ static __device__ __forceinline__ void serve(const tribus_lstm_run &run, uint32_
     const uint32_t bytes = run.units_each * 4u * ku * (uint32_t)sizeof(W);
     const uint32_t x_floats = (max(run.k[0], ku) + 7u) & ~7u;
     const uint32_t near_layers = (uint32_t)__popc(run.recurrent_shared);
+    const bool answers = block == 0 && run.dense != 0 && warp < run.outputs;
     const unsigned char *from = (const unsigned char *)run.weights + block * run.block_bytes;
     float *const x0 = (float *)shared;
     unsigned char *rows = shared + 2u * x_floats * sizeof(float);
@@ -448,10 +507,11 @@ static __device__ __forceinline__ void serve(const tribus_lstm_run &run, uint32_
     }
 #pragma unroll
     for (uint32_t i = 0; i < DENSE_KEPT; i++)
-        dense[i] = block == 0 && warp == 0 && lane + 32u * i < run.units
-                       ? ((const float *)run.dense)[lane + 32u * i]
+        dense[i] = answers && lane + 32u * i < run.units
+                       ? ((const float *)run.dense)[warp * run.units + lane + 32u * i]
                        : 0.0f;
-    const float dense_bias = ((const float *)run.dense)[run.units];
+    const float dense_bias =
+        answers ? ((const float *)run.dense)[(size_t)run.outputs * run.units + warp] : 0.0f;
 
     if (CLUSTER)
         cluster_wait();
@@ -473,36 +533,18 @@ static __device__ __forceinline__ void serve(const tribus_lstm_run &run, uint32_
             float *y = x0 + ((l & 1u) != 0 ? 0u : x_floats);
             float sum = gates(row, x, k, lane) + pick(ahead, l), c = pick(cell, l);
 
-            /* tanh x = 2 sigmoid(2 x) - 1, so that all four gates take one path. */
-            sum = sigmoid(gate == 2u ? 2.0f * sum : sum);
-            sum = gate == 2u ? 2.0f * sum - 1.0f : sum;
-            const float in = __shfl_sync(FULL, sum, 0), forget = __shfl_sync(FULL, sum, 8);
-            const float fresh = __shfl_sync(FULL, sum, 16), out = __shfl_sync(FULL, sum, 24);
-
-            c = fmaf(forget, c, in * fresh);
+            sum = unit_of(run.gru != 0, gate, sum, &c);
             if (unit < run.units)
-                w.send(l + 1u, unit, run.blocks, word_of(out * tanh_of(c), step));
+                w.send(l + 1u, unit, run.blocks, word_of(sum, step));
             keep(cell, l, c);
             if (l + 1u < run.layers || block == 0) {
                 alive = receive(w, l + 1u, run.units, y, EXCHANGE_NS) && alive;
                 __syncthreads();
             }
         }
-        if (block == 0 && warp == 0) {
-            const float *y = x0 + ((run.layers & 1u) != 0 ? x_floats : 0u);
-            float sum = 0.0f;
-
-#pragma unroll
-            for (uint32_t i = 0; i < DENSE_KEPT; i++)
-                if (lane + 32u * i < run.units)
-                    sum = fmaf(dense[i], y[lane + 32u * i], sum);
-            for (uint32_t i = lane + 32u * DENSE_KEPT; i < run.units; i += 32u)
-                sum = fmaf(((const float *)run.dense)[i], y[i], sum);
-            for (int d = 16; d > 0; d /= 2)
-                sum += __shfl_xor_sync(FULL, sum, d);
-            if (lane == 0)
-                store_system((uint64_t *)run.out, word_of(sum + dense_bias, step));
-        }
+        if (block == 0)
+            answer(run, x0 + ((run.layers & 1u) != 0 ? x_floats : 0u), dense, dense_bias,
+                   step);
         /* The result is on its way: now what the next step needs of this one. */
         const int64_t sent = clock64();
 

@@ -30,6 +30,8 @@ typedef struct tribus_lstm_run {
     uint32_t units_each;
     uint32_t input; /* one of the enum below */
     uint32_t first_step;
+    uint32_t gru;     /* 1: the layers are GRUs (neural_stream.h), else LSTMs */
+    uint32_t outputs; /* words of a result */
     uint32_t reserved;
     uint32_t k[TRIBUS_LSTM_MAX_LAYERS]; /* row length of the input weights, padded */
     uint32_t k_units;                   /* row length of the recurrent weights, padded */
@@ -40,13 +42,14 @@ typedef struct tribus_lstm_run {
      * output; 16-byte aligned. */
     uint64_t weights;
     uint64_t block_bytes;
-    uint64_t bias;     /* float[layers][units][4] */
-    uint64_t dense;    /* float[units + 1]: weights, bias */
+    uint64_t bias;  /* float[layers][units][4] */
+    uint64_t dense; /* float[outputs][units], float[outputs]: weights, bias; 0: the result
+                          is the last layer's, outputs = units */
     uint64_t exchange; /* words[2][layers + 1][exchange_row], for the grid kernel */
     uint64_t exchange_row;
     uint64_t in;      /* the host's words or floats, one for each input */
     uint64_t flag;    /* the host's uint64: the step that stands in `in`, or STOP */
-    uint64_t out;     /* the host's word */
+    uint64_t out;     /* the host's words, `outputs` of them */
     uint64_t trace;   /* int64[3] at the end: cycles from input to result, from result to
                        ready for the next, steps; or 0 */
     uint64_t idle_ns; /* give up after so long without input */
