@@ -198,6 +198,33 @@ static inline void stop_platform(void)
     CHECK(rmdir(folder) == 0);
 }
 
+static inline tribus_status publish_order(end *e, uint64_t quantity)
+{
+    tribus_msg_order_request m;
+
+    CHECK(tribus_wire_init(&m, sizeof(m), TRIBUS_MSG_ORDER_REQUEST) == TRIBUS_OK);
+    CHECK(tribus_wire_text_set(m.order, sizeof(m.order), "o-1"));
+    CHECK(tribus_wire_text_set(m.symbol, sizeof(m.symbol), "ABC"));
+    m.side = TRIBUS_SIDE_BUY;
+    m.qty_e9 = (int64_t)quantity;
+    return tribus_bus_publish(e->bus, &m.header);
+}
+
+static inline void publish_orders(end *e, uint64_t first, uint64_t last)
+{
+    const int64_t deadline = tribus_deadline_ns(PATIENT);
+
+    for (uint64_t i = first; i <= last; i++) {
+        tribus_status st;
+
+        while ((st = publish_order(e, i)) == TRIBUS_FULL) {
+            CHECK(tribus_deadline_left_ns(deadline) > 0);
+            (void)usleep(500);
+        }
+        CHECK(st == TRIBUS_OK);
+    }
+}
+
 static const tribus_wait_cfg patient = {.timeout_ns = PATIENT};
 
 #endif

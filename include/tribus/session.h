@@ -130,7 +130,7 @@ void tribus_session_leave(tribus_session *session, const tribus_object *object);
  * tribus_region_open(..., TRIBUS_READER, ...). The agent remembers it. *successor (may be
  * NULL): nonzero when we follow a participant of our name that died as a holder and was not
  * taken back yet; then we have its number and what it held, see tribus_region_recover().
- * Returns TRIBUS_OK, TRIBUS_FULL (62 holders already), TRIBUS_NOT_FOUND (the object is gone),
+ * Returns TRIBUS_OK, TRIBUS_FULL (61 holders already), TRIBUS_NOT_FOUND (the object is gone),
  * TRIBUS_PEER_LOST, TRIBUS_TIMEOUT. */
 TRIBUS_MUST_CHECK tribus_status tribus_session_hold(tribus_session *session,
                                                     const tribus_object *region,

@@ -104,17 +104,27 @@ tribus_status tribus_bridge_side_connect(tribus_bridge_side *side)
         tribus_bridge_side_disconnect(side);
         return TRIBUS_EMPTY;
     }
-    tribus_redis_backoff_reset(&side->backoff);
-    side->attempts = 0;
     if (side->job == TRIBUS_BRIDGE_STORE && side->server.number == 0 &&
         tribus_bridge_side_announce(side) != TRIBUS_OK)
         tribus_log(TRIBUS_LOG_WARN, "%s bus: %s", tribus_wire_bus_title(side->bus),
                    tribus_error_text());
-    if (tribus_add_ar(&c->up, 1u) == tribus_bridge_jobs_of(side->bus) - 1u &&
+    (void)tribus_add_ar(&c->up, 1u);
+    return TRIBUS_OK;
+}
+
+void tribus_bridge_side_works(tribus_bridge_side *side)
+{
+    tribus_bridge_counters *c = &side->bridge->counters[side->bus];
+
+    if (side->works)
+        return;
+    side->works = true;
+    side->attempts = 0;
+    tribus_redis_backoff_reset(&side->backoff);
+    if (tribus_add_ar(&c->working, 1u) == tribus_bridge_jobs_of(side->bus) - 1u &&
         tribus_swap_ar(&c->warned, 0u) != 0)
         tribus_log(TRIBUS_LOG_INFO, "%s bus: joined with redis at %s again",
                    tribus_wire_bus_title(side->bus), tribus_redis_name(side->redis));
-    return TRIBUS_OK;
 }
 
 void tribus_bridge_side_disconnect(tribus_bridge_side *side)
@@ -122,6 +132,9 @@ void tribus_bridge_side_disconnect(tribus_bridge_side *side)
     tribus_bridge_counters *c = &side->bridge->counters[side->bus];
     const bool lost = side->redis != NULL;
 
+    if (side->works)
+        (void)tribus_add_ar(&c->working, UINT32_MAX); /* one less */
+    side->works = false;
     if (lost) {
         (void)tribus_add_ar(&c->up, UINT32_MAX); /* one less */
         tribus_redis_close(side->redis);
@@ -140,7 +153,10 @@ void tribus_bridge_side_disconnect(tribus_bridge_side *side)
 
 void tribus_bridge_side_sleep(tribus_bridge_side *side, int64_t timeout_ns)
 {
-    struct pollfd p[2] = {{.fd = side->bridge->stop_fd, .events = POLLIN}, {.fd = -1}};
+    /* Who drains has heard of the stop. */
+    const bool heard = tribus_load_rlx(&side->bridge->stopping) != 0;
+    struct pollfd p[2] = {{.fd = heard ? -1 : side->bridge->stop_fd, .events = POLLIN},
+                          {.fd = -1}};
     const struct timespec ts = {.tv_sec = timeout_ns / 1000000000,
                                 .tv_nsec = timeout_ns % 1000000000};
 

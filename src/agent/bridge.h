@@ -61,8 +61,10 @@ typedef struct tribus_bridge_cfg {
 TRIBUS_MUST_CHECK tribus_status tribus_bridge_start(const tribus_bridge_cfg *cfg,
                                                     tribus_bridge **out);
 
-/* Stop the threads and free. NULL is allowed. Takes at most a second and a half, while a
- * server that does not answer is being connected to. */
+/* Store what is durable, then stop the threads and free. NULL is allowed. Takes three seconds
+ * at most for storing, and a second and a half while a server that does not answer is being
+ * connected to. What publishers had left to the agent and is not stored then is counted and
+ * logged. */
 void tribus_bridge_stop(tribus_bridge *bridge);
 
 /* Counted since the start, for one bus. */

@@ -106,6 +106,7 @@ static tribus_status take_reply(inbound *in, const redisReply *r)
     if (r->type == REDIS_REPLY_ERROR)
         return tribus_error_set(TRIBUS_REFUSED, "redis at %s: %s",
                                 tribus_redis_name(in->side->redis), r->str);
+    tribus_bridge_side_works(in->side);
     if (r->type != REDIS_REPLY_ARRAY || r->elements != 3 ||
         r->element[0]->type != REDIS_REPLY_STRING ||
         r->element[1]->type != REDIS_REPLY_STRING)

@@ -17,6 +17,7 @@
 #define BATCH      128u
 #define STUCK_NS   3000000000LL /* a server that answers nothing for this long is gone */
 #define STEP_NS    100000000LL  /* look at the stop flag at least this often */
+#define ANSWER_NS  1000000LL    /* look for an answer that is due at least this often */
 #define MOST_TYPES 64u
 
 typedef struct outbound {
@@ -30,6 +31,7 @@ typedef struct outbound {
                         NUMSUB's comes next. */
     uint64_t ours;   /* what our other side had subscribed to when NUMSUB was asked */
     bool patterns;
+    uint64_t answered; /* what the answer before the last said */
     int64_t next_look_ns;
     int64_t heard_ns; /* when the last reply came, or the last was due */
     uint32_t last_origin;
@@ -54,6 +56,7 @@ static tribus_status ask(outbound *o)
     const char *numpat[] = {"PUBSUB", "NUMPAT"};
     const char *numsub[2 + MOST_TYPES] = {"PUBSUB", "NUMSUB"};
     int argc = 2;
+    uint64_t number;
     tribus_status st;
 
     o->next_look_ns = tribus_deadline_ns(o->side->bridge->cfg.look_ns);
@@ -66,9 +69,12 @@ static tribus_status ask(outbound *o)
     st = queue(o, 2, numpat, NULL);
     if (st != TRIBUS_OK)
         return st;
-    o->numpat = o->commands;
+    number = o->commands;
     o->ours = tribus_load_rlx(&o->counters->confirmed); /* see subscribed() */
-    return queue(o, argc, numsub, NULL);
+    st = queue(o, argc, numsub, NULL);
+    if (st == TRIBUS_OK) /* else the first answer alone is passed over */
+        o->numpat = number;
+    return st;
 }
 
 /* The set of types whose channels have subscribers other than our own other side. */
@@ -110,8 +116,19 @@ static tribus_status listen_for(outbound *o, uint64_t listening)
     } else if (listening != 0) {
         tribus_bus_retarget(o->sub, listening);
     }
-    tribus_store_rlx(&o->counters->listening, listening); /* read by people */
+    tribus_store_rlx(&o->counters->listening,
+                     o->sub != NULL ? listening : 0); /* for people */
     return st;
+}
+
+/* An answer may be from before somebody came (his SUBSCRIBE was on its way), and who stops
+ * reading begins again at the end: a type is dropped after two answers without it. */
+static tribus_status take_answer(outbound *o, uint64_t listening)
+{
+    const uint64_t either = listening | o->answered;
+
+    o->answered = listening;
+    return listen_for(o, either);
 }
 
 static tribus_status take_reply(outbound *o, const redisReply *r)
@@ -126,12 +143,13 @@ static tribus_status take_reply(outbound *o, const redisReply *r)
                        tribus_redis_name(o->side->redis), r->str);
     } else {
         o->failed = 0;
+        tribus_bridge_side_works(o->side);
     }
     if (o->numpat != 0 && o->replies == o->numpat) {
         o->patterns = r->type == REDIS_REPLY_INTEGER && r->integer > 0;
     } else if (o->numpat != 0 && o->replies == o->numpat + 1) {
         o->numpat = 0;
-        return listen_for(o, o->patterns ? o->types : subscribed(o, r));
+        return take_answer(o, o->patterns ? o->types : subscribed(o, r));
     }
     return TRIBUS_OK;
 }
@@ -175,8 +193,11 @@ static tribus_status send_message(outbound *o, const tribus_msg_header *m)
         o->last_origin = m->origin;
     }
     st = tribus_wire_to_json(m, o->json, sizeof(o->json), &lengths[2]);
-    if (st == TRIBUS_OK)
-        st = queue(o, 3, words, lengths);
+    if (st != TRIBUS_OK) {
+        (void)tribus_add_rlx(&o->counters->malformed, 1u); /* counter */
+        return TRIBUS_OK;
+    }
+    st = queue(o, 3, words, lengths);
     if (st != TRIBUS_OK) {                            /* the server does not keep up */
         (void)tribus_add_rlx(&o->counters->lost, 1u); /* counters, read by people */
         return st;
@@ -195,10 +216,11 @@ static tribus_status send_batch(outbound *o, int64_t timeout_ns)
     uint64_t lost = 0;
     tribus_status st = tribus_bus_next_wait(o->sub, &m, &lost, &wait);
 
-    for (uint32_t i = 1; st == TRIBUS_OK; i++) {
-        if (lost > 0)
-            (void)tribus_add_rlx(&o->counters->lost, lost); /* counter */
-        st = send_message(o, m);
+    for (uint32_t i = 1;; i++) {
+        (void)tribus_add_rlx(&o->counters->lost, lost); /* counter; told without one, too */
+        lost = 0;
+        if (st == TRIBUS_OK)
+            st = send_message(o, m);
         if (st != TRIBUS_OK || i == BATCH)
             break; /* before the next one is taken */
         st = tribus_bus_next(o->sub, &m, &lost);
@@ -226,6 +248,9 @@ static tribus_status turn(outbound *o)
         tribus_bridge_side_sleep(o->side, look > 0 && look < STEP_NS ? look : STEP_NS);
         return TRIBUS_OK;
     }
+    /* Messages wake us and answers do not. */
+    if (o->commands > o->replies)
+        return send_batch(o, ANSWER_NS);
     return send_batch(o, look > 0 && look < STEP_NS ? look : STEP_NS);
 }
 
@@ -234,6 +259,7 @@ static void disconnected(outbound *o)
     (void)tribus_add_rlx(&o->counters->lost, o->commands - o->replies); /* at most */
     o->commands = o->replies = o->numpat = 0;
     o->failed = 0;
+    o->answered = 0;
     o->next_look_ns = 0;
     tribus_bridge_side_disconnect(o->side);
     if (listen_for(o, 0) != TRIBUS_OK)

@@ -31,7 +31,8 @@ typedef struct tribus_bridge_counters {
     _Atomic(uint64_t) stored;
     _Atomic(uint64_t) store_lost;
     _Atomic(uint64_t) copied_bytes;
-    _Atomic(uint32_t) up; /* connections that are up */
+    _Atomic(uint32_t) up;      /* connections that are up */
+    _Atomic(uint32_t) working; /* connections that did what they are for */
     _Atomic(uint32_t) warned;
 } tribus_bridge_counters;
 
@@ -57,6 +58,7 @@ typedef struct tribus_bridge_side {
     tribus_object server; /* the store's: says where the server is; number 0: does not */
     tribus_redis_backoff backoff;
     uint32_t attempts; /* to connect, in a row, that failed */
+    bool works;        /* the connection did what it is for */
 } tribus_bridge_side;
 
 struct tribus_bridge {
@@ -79,6 +81,10 @@ TRIBUS_MUST_CHECK tribus_status tribus_bridge_side_connect(tribus_bridge_side *s
 /* Say in the registry where the server is: from now on what is durable waits to be stored
  * there. Returns as tribus_session_create_object(). */
 TRIBUS_MUST_CHECK tribus_status tribus_bridge_side_announce(tribus_bridge_side *side);
+
+/* The server did what it was asked for on this connection: from now on a failure is a new
+ * one. To be connected is not enough: a server may refuse every command. */
+void tribus_bridge_side_works(tribus_bridge_side *side);
 
 /* The connection failed: close it, say so once, try again later. */
 void tribus_bridge_side_disconnect(tribus_bridge_side *side);

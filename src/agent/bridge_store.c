@@ -6,6 +6,7 @@
  * without our hearing of it is found in the streams' ends by origin and sequence, so that a
  * lost connection does not make duplicates.
  */
+#include "agent/bridge_known.h"
 #include "agent/bridge_side.h"
 
 #include "base/clock.h"
@@ -22,50 +23,53 @@
 #define MOST_FLIGHT   1024u
 #define STEP_NS       50000000LL
 #define STUCK_NS      3000000000LL
-#define TAIL          "2048" /* entries of a stream looked at after a connection was lost */
 #define KEEP          "1000000"
-#define CALL_NS       1000000000LL
 #define EXPECT_NS     10000000000LL
-#define MOST_ORIGINS  256u
+#define DRAIN_NS      3000000000LL /* at the stop, for what is not stored yet */
+#define RETRY_LEAST   2000000LL    /* to a lane that could not be joined */
+#define RETRY_MOST    1000000000LL
 #define BYTES_OF_CELL 4096u
+#define NEVER         UINT64_MAX /* no revision of the registry */
+#define MOST_EMPTY    8u
 
 typedef struct lane {
-    tribus_object object;
+    tribus_object object; /* number 0: this entry is free */
     tribus_bus_store_shm *shm;
-    tribus_topic *topic; /* NULL: this entry is free */
+    tribus_topic *topic; /* NULL: not read, or no more: it is corrupt */
     uint64_t position;   /* of the next message to read */
     uint64_t stored;     /* our copy: the publisher may write to the shared one */
+    uint64_t goal;       /* at the stop: what is to be stored before it */
     uint32_t flying;
     bool seen;
+    bool left; /* its publisher has ended */
 } lane;
 
 /* A message on its way, or one that needs no way (sent false). */
 typedef struct flight {
     uint32_t lane;
+    uint32_t type;
     bool sent;
     uint64_t stored; /* what `stored` becomes when it has arrived */
 } flight;
 
-typedef struct known {
-    uint32_t origin;
-    uint64_t sequence; /* the last one that is in a stream */
-} known;
-
 typedef struct store {
     tribus_bridge_side *side;
     tribus_bridge_counters *counters;
-    uint64_t types;
-    uint64_t revision;
-    bool looked;
+    uint64_t types;      /* of this bus: any may be published as durable */
+    uint64_t odd;        /* types whose keys hold something else, told so */
+    uint64_t revision;   /* of the registry, when it was last looked through */
+    int64_t retry_ns;    /* when to look again, whatever the revision; 0: no need */
+    int64_t delay_ns;    /* from the last such look */
+    uint32_t empty;      /* turns in a row that found news and nothing to read */
     bool reached;        /* the server was there once */
     int64_t expected_ns; /* when to give it up, if it never was */
     int64_t heard_ns;
     lane lanes[MOST_LANES];
     flight flights[MOST_FLIGHT];
     uint32_t first;
-    uint32_t count; /* flights */
-    known known[MOST_ORIGINS];
-    uint32_t known_count;
+    uint32_t count;                                         /* flights */
+    char newest[TRIBUS_MSG_END][TRIBUS_BRIDGE_ENTRY_BYTES]; /* entries that we heard of */
+    tribus_bridge_known known;
     _Alignas(8) unsigned char cell[BYTES_OF_CELL];
     char json[TRIBUS_WIRE_JSON_BYTES];
 } store;
@@ -94,39 +98,79 @@ static void rewind_lane(store *s, lane *l)
     tribus_store_rlx(&l->shm->stored, l->stored); /* a counter, see bus.c */
 }
 
+/* Look again later: soon at first, for a publisher that is laying out its lane. */
+static void retry(store *s)
+{
+    if (s->retry_ns != 0)
+        return;
+    s->delay_ns = s->delay_ns == 0 ? RETRY_LEAST : s->delay_ns * 2;
+    if (s->delay_ns > RETRY_MOST)
+        s->delay_ns = RETRY_MOST;
+    s->retry_ns = tribus_deadline_ns(s->delay_ns);
+}
+
+static lane *lane_of(store *s, const tribus_object *object)
+{
+    for (uint32_t i = 0; i < MOST_LANES; i++) {
+        if (s->lanes[i].object.number == object->number &&
+            s->lanes[i].object.generation == object->generation)
+            return &s->lanes[i];
+    }
+    return NULL;
+}
+
+/* Nobody can read on here. The entry stays until the object goes, so that it is not joined
+ * again. Corrupt memory does not say how much is lost: at least one message. */
+static void abandon(store *s, lane *l)
+{
+    (void)tribus_add_rlx(&s->counters->store_lost, 1u); /* counter */
+    tribus_log(TRIBUS_LOG_ERROR, "%s bus: %s is not stored any more: %s",
+               tribus_wire_bus_title(s->side->bus), l->object.name, tribus_error_text());
+    tribus_topic_close(l->topic);
+    l->topic = NULL;
+}
+
+/* Map a lane and become its reader. */
 static void join(store *s, const tribus_object *row)
 {
-    lane *l = NULL;
+    const tribus_object none = {.number = 0};
+    lane *l = lane_of(s, &none);
+    tribus_object object;
     void *mem = NULL;
 
-    for (uint32_t i = 0; i < MOST_LANES && l == NULL; i++) {
-        if (s->lanes[i].topic == NULL)
-            l = &s->lanes[i];
-    }
-    if (l == NULL || tribus_session_open_object(s->side->session, row->name, 1, &l->object,
+    if (l == NULL || tribus_session_open_object(s->side->session, row->name, 1, &object,
                                                 &mem) != TRIBUS_OK) {
-        s->looked = false; /* again at the next turn */
+        retry(s);
         return;
     }
-    if (l->object.bytes <= TRIBUS_BUS_STORE_BYTES ||
+    if (object.number != row->number || object.generation != row->generation) {
+        if (lane_of(s, &object) == NULL) /* else it is mapped for that lane */
+            tribus_session_drop(s->side->session, &object, 0);
+        retry(s); /* the name is another's by now */
+        return;
+    }
+    if (object.bytes <= TRIBUS_BUS_STORE_BYTES ||
         tribus_topic_open((unsigned char *)mem + TRIBUS_BUS_STORE_BYTES,
-                          (size_t)l->object.bytes - TRIBUS_BUS_STORE_BYTES, TRIBUS_READER,
-                          0, &l->topic) != TRIBUS_OK) {
+                          (size_t)object.bytes - TRIBUS_BUS_STORE_BYTES, TRIBUS_READER, 0,
+                          &l->topic) != TRIBUS_OK) {
+        tribus_session_drop(s->side->session, &object, 0);
         l->topic = NULL;
-        s->looked = false; /* not laid out yet */
+        retry(s); /* not laid out yet */
         return;
     }
-    if (tribus_topic_payload_bytes(l->topic) > sizeof(s->cell)) {
-        tribus_topic_close(l->topic);
-        l->topic = NULL;
-        return;
-    }
+    l->object = object;
     l->shm = mem;
     l->seen = true;
+    if (tribus_topic_payload_bytes(l->topic) > sizeof(s->cell)) {
+        (void)tribus_error_set(TRIBUS_CORRUPT, "cells larger than any message");
+        abandon(s, l);
+        return;
+    }
     l->stored = tribus_load_rlx(&l->shm->stored); /* what the agent before us reached */
     if (tribus_topic_seek(l->topic, l->stored) < l->stored)
         l->stored = 0; /* more than was ever published: nothing is known to be stored */
     rewind_lane(s, l);
+    l->goal = tribus_topic_published(l->topic);
     tribus_store_rlx(&l->shm->claimed, 1u); /* from now on the publisher waits for us */
 }
 
@@ -137,90 +181,86 @@ static void leave(store *s, lane *l)
     memset(l, 0, sizeof(*l));
 }
 
+/* Messages that wait to be stored. A publisher that was killed between showing a message and
+ * counting it is behind what we read. */
+static uint64_t unstored(const lane *l)
+{
+    const int64_t n =
+        l->topic == NULL ? 0 : (int64_t)(tribus_topic_published(l->topic) - l->stored);
+
+    return n > 0 ? (uint64_t)n : 0;
+}
+
+static bool is_due(const store *s)
+{
+    return tribus_session_revision(s->side->session) != s->revision ||
+           (s->retry_ns != 0 && tribus_deadline_left_ns(s->retry_ns) == 0);
+}
+
 static void look(store *s)
 {
+    const uint64_t revision = tribus_session_revision(s->side->session);
     tribus_object row;
     uint32_t cursor = 0;
 
-    s->revision = tribus_session_revision(s->side->session);
-    s->looked = true;
+    if (revision != s->revision)
+        s->delay_ns = 0;
+    s->revision = revision;
+    s->retry_ns = 0;
     for (uint32_t i = 0; i < MOST_LANES; i++)
         s->lanes[i].seen = false;
     while (tribus_session_next_object(s->side->session, &cursor, &row) == TRIBUS_OK) {
         uint32_t bus = 0;
         uint32_t kind = 0;
-        bool known_lane = false;
+        lane *l;
 
         if (!tribus_bus_topic_parse(&row, &bus, &kind) || bus != s->side->bus ||
             kind != TRIBUS_BUS_DURABLE)
             continue;
-        for (uint32_t i = 0; i < MOST_LANES; i++) {
-            lane *l = &s->lanes[i];
-
-            if (l->topic != NULL && l->object.number == row.number &&
-                l->object.generation == row.generation)
-                known_lane = l->seen = true;
-        }
-        if (!known_lane)
+        l = lane_of(s, &row);
+        if (l == NULL)
             join(s, &row);
+        else
+            l->seen = true;
+        l = lane_of(s, &row);
+        if (l != NULL)
+            l->left = tribus_bus_topic_is_left(&row);
     }
 }
 
 /* ---- what the server has ---- */
 
-static uint64_t *known_of(store *s, uint32_t origin, bool add)
+/* A key that holds something else takes no message of its type; the other streams do. */
+static bool is_odd(store *s, uint32_t type, const char *text)
 {
-    for (uint32_t i = 0; i < s->known_count; i++) {
-        if (s->known[i].origin == origin)
-            return &s->known[i].sequence;
-    }
-    if (!add || s->known_count == MOST_ORIGINS)
-        return NULL;
-    s->known[s->known_count] = (known){.origin = origin};
-    return &s->known[s->known_count++].sequence;
-}
-
-static uint64_t number_in(const redisReply *fields, const char *name)
-{
-    for (size_t i = 0; i + 1 < fields->elements; i += 2) {
-        if (fields->element[i]->type == REDIS_REPLY_STRING &&
-            fields->element[i + 1]->type == REDIS_REPLY_STRING &&
-            strcmp(fields->element[i]->str, name) == 0)
-            return strtoull(fields->element[i + 1]->str, NULL, 10);
-    }
-    return 0;
+    if (strstr(text, "WRONGTYPE") == NULL)
+        return false;
+    if ((s->odd & (1ull << type)) == 0)
+        tribus_log(TRIBUS_LOG_ERROR,
+                   "%s bus: redis at %s: the key of %s holds no stream: delete or rename "
+                   "it; such messages are not stored",
+                   tribus_wire_bus_title(s->side->bus), tribus_redis_name(s->side->redis),
+                   tribus_wire_type_name(type));
+    s->odd |= 1ull << type;
+    return true;
 }
 
 /* Learn from the end of each stream how far each origin was stored. */
 static tribus_status learn(store *s)
 {
-    s->known_count = 0;
+    tribus_bridge_known_clear(&s->known);
     for (uint32_t t = 1; t < TRIBUS_MSG_END; t++) {
         char channel[TRIBUS_WIRE_CHANNEL_BYTES];
-        const char *words[] = {"XREVRANGE", channel, "+", "-", "COUNT", TAIL};
-        redisReply *r = NULL;
         tribus_status st;
 
         if ((s->types & (1ull << t)) == 0 ||
             tribus_wire_channel(t, channel, sizeof(channel)) != TRIBUS_OK)
             continue;
-        st = tribus_redis_call_wait(s->side->redis, 6, words, CALL_NS, &r);
+        st = tribus_bridge_known_read(&s->known, s->side->redis, channel, s->newest[t]);
+        if (st == TRIBUS_REFUSED && is_odd(s, t, tribus_error_text()))
+            continue;
         if (st != TRIBUS_OK)
             return st;
-        for (size_t i = 0; r->type == REDIS_REPLY_ARRAY && i < r->elements; i++) {
-            const redisReply *entry = r->element[i];
-            uint64_t *last;
-            uint64_t sequence;
-
-            if (entry->type != REDIS_REPLY_ARRAY || entry->elements != 2 ||
-                entry->element[1]->type != REDIS_REPLY_ARRAY)
-                continue;
-            sequence = number_in(entry->element[1], "sequence");
-            last = known_of(s, (uint32_t)number_in(entry->element[1], "origin"), true);
-            if (last != NULL && sequence > *last)
-                *last = sequence;
-        }
-        freeReplyObject(r);
     }
     return TRIBUS_OK;
 }
@@ -243,10 +283,13 @@ static void arrived(store *s)
     }
 }
 
-static void fly(store *s, lane *l, bool sent)
+static void fly(store *s, lane *l, uint32_t type, bool sent)
 {
     s->flights[(s->first + s->count++) % MOST_FLIGHT] =
-        (flight){.lane = (uint32_t)(l - s->lanes), .sent = sent, .stored = l->position};
+        (flight){.lane = (uint32_t)(l - s->lanes),
+                 .type = type,
+                 .sent = sent,
+                 .stored = l->position};
     l->flying++;
     if (!sent)
         arrived(s);
@@ -275,12 +318,11 @@ static tribus_status add(store *s, const tribus_msg_header *m, size_t json_bytes
     return tribus_redis_queue(s->side->redis, 12, all, lengths);
 }
 
-/* Send the next message of a lane. Returns TRIBUS_OK, TRIBUS_EMPTY, TRIBUS_FULL or what
- * adding it failed with. */
+/* Send the next message of a lane. Returns TRIBUS_OK, TRIBUS_EMPTY, TRIBUS_FULL,
+ * TRIBUS_CORRUPT (the lane is) or what adding it failed with. */
 static tribus_status send_next(store *s, lane *l)
 {
     const tribus_msg_header *m = (const tribus_msg_header *)s->cell;
-    const uint64_t *last;
     size_t json_bytes = 0;
     uint32_t used = 0;
     uint64_t lost = 0;
@@ -293,17 +335,16 @@ static tribus_status send_next(store *s, lane *l)
         (void)tribus_add_rlx(&s->counters->store_lost, lost); /* counter */
     l->position += lost;
     if (st != TRIBUS_OK)
-        return st == TRIBUS_CORRUPT ? TRIBUS_EMPTY : st;
+        return st;
     l->position++;
     if (tribus_wire_validate(m, used) != TRIBUS_OK || m->bus != s->side->bus ||
         tribus_wire_to_json(m, s->json, sizeof(s->json), &json_bytes) != TRIBUS_OK) {
         (void)tribus_add_rlx(&s->counters->malformed, 1u); /* counter */
-        fly(s, l, false);
+        fly(s, l, 0, false);
         return TRIBUS_OK;
     }
-    last = known_of(s, m->origin, false);
-    if (last != NULL && m->sequence <= *last) {
-        fly(s, l, false); /* it was added before the connection was lost */
+    if (tribus_bridge_known_has(&s->known, m->origin, m->sequence)) {
+        fly(s, l, 0, false); /* it was added before the connection was lost */
         return TRIBUS_OK;
     }
     st = add(s, m, json_bytes);
@@ -312,12 +353,36 @@ static tribus_status send_next(store *s, lane *l)
         return st;
     }
     if (st == TRIBUS_OK) {
-        fly(s, l, true);
+        fly(s, l, m->type, true);
         (void)tribus_add_rlx(&s->counters->stored, 1u); /* counter */
         if (s->count == 1)
             s->heard_ns = tribus_now_ns();
     }
     return st;
+}
+
+/* The answer to the oldest message on its way. */
+static tribus_status take_reply(store *s, const redisReply *r)
+{
+    flight *f = &s->flights[s->first];
+
+    if (s->count == 0)
+        return tribus_error_set(TRIBUS_BAD_DATA, "redis at %s: an answer to nothing",
+                                tribus_redis_name(s->side->redis));
+    if (r->type == REDIS_REPLY_ERROR && is_odd(s, f->type, r->str)) {
+        (void)tribus_add_rlx(&s->counters->store_lost, 1u); /* counter */
+    } else if (r->type == REDIS_REPLY_ERROR) {
+        return tribus_error_set(TRIBUS_REFUSED, "redis at %s: not stored: %s",
+                                tribus_redis_name(s->side->redis), r->str);
+    } else {
+        s->odd &= ~(1ull << f->type);
+        if (r->type == REDIS_REPLY_STRING)
+            (void)snprintf(s->newest[f->type], sizeof(s->newest[f->type]), "%.47s", r->str);
+        tribus_bridge_side_works(s->side);
+    }
+    f->sent = false; /* it has arrived */
+    arrived(s);
+    return TRIBUS_OK;
 }
 
 static tribus_status take_replies(store *s)
@@ -327,15 +392,10 @@ static tribus_status take_replies(store *s)
 
     while ((st = tribus_redis_next(s->side->redis, &r)) == TRIBUS_OK) {
         s->heard_ns = tribus_now_ns();
-        if (r->type == REDIS_REPLY_ERROR || s->count == 0)
-            st = tribus_error_set(TRIBUS_REFUSED, "redis at %s: not stored: %s",
-                                  tribus_redis_name(s->side->redis),
-                                  r->type == REDIS_REPLY_ERROR ? r->str : "odd reply");
+        st = take_reply(s, r);
         freeReplyObject(r);
         if (st != TRIBUS_OK)
             return st;
-        s->flights[s->first].sent = false; /* it has arrived */
-        arrived(s);
     }
     return st == TRIBUS_EMPTY ? TRIBUS_OK : st;
 }
@@ -347,27 +407,36 @@ static int has_news(void *context)
     for (uint32_t i = 0; i < MOST_LANES; i++) {
         const lane *l = &s->lanes[i];
 
-        if (l->topic != NULL && tribus_topic_published(l->topic) != l->position)
+        if (l->topic != NULL &&
+            (int64_t)(tribus_topic_published(l->topic) - l->position) > 0)
             return 1;
     }
-    return !s->looked || tribus_session_revision(s->side->session) != s->revision;
+    return tribus_session_revision(s->side->session) != s->revision;
 }
 
 /* Nothing is on its way: sleep until something is published. */
 static void sleep_on_lanes(store *s)
 {
     tribus_doorbell_shm *bells[MOST_LANES + 1];
+    const int64_t left_ns =
+        s->retry_ns == 0 ? STEP_NS : tribus_deadline_left_ns(s->retry_ns);
     const tribus_wait_cfg wait = {.spin_ns = s->side->bridge->cfg.spin_ns,
-                                  .timeout_ns = STEP_NS};
+                                  .timeout_ns = left_ns < STEP_NS ? left_ns : STEP_NS};
     uint32_t count = 0;
+    tribus_status st;
 
     bells[count++] = tribus_session_bell(s->side->session);
     for (uint32_t i = 0; i < MOST_LANES; i++) {
         if (s->lanes[i].topic != NULL)
             bells[count++] = tribus_topic_bell(s->lanes[i].topic);
     }
-    if (tribus_doorbell_wait(bells, count, has_news, s, &wait) == TRIBUS_SYSTEM)
+    /* `published` is the publisher's to write: do not spin when it promises what is not
+     * there. */
+    st = s->empty > MOST_EMPTY ? TRIBUS_SYSTEM
+                               : tribus_doorbell_wait(bells, count, has_news, s, &wait);
+    if (st == TRIBUS_SYSTEM)
         tribus_bridge_side_sleep(s->side, STEP_NS);
+    s->empty = st == TRIBUS_OK ? s->empty + 1u : 0;
 }
 
 static tribus_status turn(store *s)
@@ -375,7 +444,7 @@ static tribus_status turn(store *s)
     bool sent = false;
     tribus_status st;
 
-    if (!s->looked || tribus_session_revision(s->side->session) != s->revision)
+    if (is_due(s))
         look(s);
     for (uint32_t i = 0; i < MOST_LANES; i++) {
         lane *l = &s->lanes[i];
@@ -383,9 +452,13 @@ static tribus_status turn(store *s)
         st = TRIBUS_EMPTY;
         while (l->topic != NULL && (st = send_next(s, l)) == TRIBUS_OK)
             sent = true;
+        if (st == TRIBUS_CORRUPT) {
+            abandon(s, l);
+            st = TRIBUS_EMPTY;
+        }
         if (st != TRIBUS_EMPTY && st != TRIBUS_FULL)
             return st;
-        if (st == TRIBUS_EMPTY && l->topic != NULL && !l->seen && l->flying == 0)
+        if (st == TRIBUS_EMPTY && l->object.number != 0 && !l->seen && l->flying == 0)
             leave(s, l); /* its publisher ended, and all is stored */
     }
     st = tribus_redis_flush(s->side->redis);
@@ -397,9 +470,14 @@ static tribus_status turn(store *s)
     if (s->count > 0 && tribus_now_ns() - s->heard_ns > STUCK_NS)
         return tribus_error_set(TRIBUS_TIMEOUT, "redis at %s: no answer for %lld s",
                                 tribus_redis_name(s->side->redis), STUCK_NS / 1000000000LL);
-    if (s->count > 0)
+    if (s->count > 0) {
         tribus_bridge_side_sleep(s->side, STEP_NS);
-    else if (!sent)
+        return TRIBUS_OK;
+    }
+    tribus_bridge_side_works(s->side);
+    if (sent)
+        s->empty = 0;
+    else
         sleep_on_lanes(s);
     return TRIBUS_OK;
 }
@@ -409,6 +487,7 @@ static void disconnected(store *s)
     s->first = s->count = 0;
     tribus_bridge_side_disconnect(s->side);
     for (uint32_t i = 0; i < MOST_LANES; i++) {
+        s->lanes[i].flying = 0;
         if (s->lanes[i].topic != NULL)
             rewind_lane(s, &s->lanes[i]);
     }
@@ -422,12 +501,12 @@ static void give_up(store *s)
     for (uint32_t i = 0; i < MOST_LANES; i++) {
         lane *l = &s->lanes[i];
 
-        if (l->topic != NULL) {
+        if (l->object.number != 0) {
             tribus_store_rlx(&l->shm->claimed, 0u); /* a hint for its publisher */
             leave(s, l);
         }
     }
-    s->looked = false; /* all of them again, should a server come */
+    s->revision = NEVER; /* all of them again, should a server come */
     tribus_log(TRIBUS_LOG_WARN, "%s bus: no server: durable messages are not stored",
                tribus_wire_bus_title(s->side->bus));
 }
@@ -439,16 +518,69 @@ static void wait_for_server(store *s)
     if (s->side->server.number != 0 && !s->reached &&
         tribus_deadline_left_ns(s->expected_ns) == 0)
         give_up(s);
-    if (s->side->server.number != 0 &&
-        (!s->looked || tribus_session_revision(s->side->session) != s->revision))
+    if (s->side->server.number != 0 && is_due(s))
         look(s);
     for (uint32_t i = 0; i < MOST_LANES; i++) {
         lane *l = &s->lanes[i];
 
-        if (l->topic != NULL && !l->seen && l->stored == tribus_topic_published(l->topic))
+        if (l->object.number != 0 && !l->seen && unstored(l) == 0)
             leave(s, l);
     }
     tribus_bridge_side_sleep(s->side, STEP_NS);
+}
+
+/* Is there anything to be stored before we stop? */
+static bool is_waiting(const store *s)
+{
+    for (uint32_t i = 0; i < MOST_LANES; i++) {
+        const lane *l = &s->lanes[i];
+
+        if (l->topic != NULL && (int64_t)(l->goal - l->stored) > 0)
+            return true;
+    }
+    return false;
+}
+
+/* Connected or not: what there is to do next. */
+static void go_on(store *s)
+{
+    const bool fresh = s->side->redis == NULL;
+
+    if (tribus_bridge_side_connect(s->side) != TRIBUS_OK) {
+        wait_for_server(s);
+        return;
+    }
+    s->reached = true;
+    if ((fresh && learn(s) != TRIBUS_OK) || turn(s) != TRIBUS_OK)
+        disconnected(s);
+}
+
+/* The agent stops in order: store what publishers left to it, and what they wait for. */
+static void drain(store *s)
+{
+    const int64_t until = tribus_deadline_ns(DRAIN_NS);
+
+    if (s->side->server.number != 0 && is_due(s))
+        look(s);
+    for (uint32_t i = 0; i < MOST_LANES; i++) { /* who lives may publish on for ever */
+        if (s->lanes[i].topic != NULL)
+            s->lanes[i].goal = tribus_topic_published(s->lanes[i].topic);
+    }
+    while (s->side->server.number != 0 && is_waiting(s) &&
+           tribus_deadline_left_ns(until) > 0)
+        go_on(s);
+    for (uint32_t i = 0; i < MOST_LANES; i++) {
+        lane *l = &s->lanes[i];
+        const uint64_t rest = unstored(l);
+
+        /* A publisher that lives keeps its lane for the agent that comes after us. */
+        if (rest > 0 && l->left) {
+            (void)tribus_add_rlx(&s->counters->store_lost, rest); /* counter */
+            tribus_log(TRIBUS_LOG_ERROR, "%s bus: %s: %" PRIu64 " messages were not stored",
+                       tribus_wire_bus_title(s->side->bus), l->object.name, rest);
+        }
+        tribus_topic_close(l->topic);
+    }
 }
 
 void *tribus_bridge_store_run(void *context)
@@ -463,32 +595,18 @@ void *tribus_bridge_store_run(void *context)
     }
     s->side = side;
     s->counters = &side->bridge->counters[side->bus];
-    for (uint32_t t = 1; t < TRIBUS_MSG_END; t++) {
-        if ((tribus_bridge_types_of(side->bus) & (1ull << t)) != 0 &&
-            tribus_wire_durable(t))
-            s->types |= 1ull << t;
-    }
+    s->types = tribus_bridge_types_of(side->bus);
+    s->revision = NEVER;
     /* A server that starts with us is expected: what is published before it answers has to
      * wait for it. */
     s->expected_ns = tribus_deadline_ns(EXPECT_NS);
     if (tribus_bridge_side_announce(side) != TRIBUS_OK)
         tribus_log(TRIBUS_LOG_WARN, "%s bus: %s", tribus_wire_bus_title(side->bus),
                    tribus_error_text());
-    while (tribus_load_rlx(&side->bridge->stopping) == 0) { /* looked at again and again */
-        const bool fresh = side->redis == NULL;
-
-        if (tribus_bridge_side_connect(side) != TRIBUS_OK) {
-            wait_for_server(s);
-            continue;
-        }
-        s->reached = true;
-        if ((fresh && learn(s) != TRIBUS_OK) || turn(s) != TRIBUS_OK)
-            disconnected(s);
-    }
-    for (uint32_t i = 0; i < MOST_LANES; i++) {
-        if (s->lanes[i].topic != NULL)
-            tribus_topic_close(s->lanes[i].topic);
-    }
+    while (tribus_load_rlx(&side->bridge->stopping) == 0) /* looked at again and again */
+        go_on(s);
+    drain(s);
+    tribus_bridge_known_clear(&s->known);
     free(s);
     return NULL;
 }

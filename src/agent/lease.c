@@ -8,6 +8,7 @@
  * before it reclaims, and then it is too late to go on.
  */
 #include "agent/agent.h"
+#include "agent/bridge.h"
 #include "base/error.h"
 
 #include <string.h>
@@ -90,11 +91,12 @@ tribus_status tribus_lease_hold(tribus_agent *agent, const tribus_client *client
         *out = (tribus_agent_held){.holder = lease->holder, .successor = 1};
         return TRIBUS_OK;
     }
-    while (holder < TRIBUS_REGISTRY_HOLDERS && (taken >> holder & 1u) != 0)
+    /* The last number stands for readers of other hosts, always. */
+    while (holder < TRIBUS_BRIDGE_HOLDER && (taken >> holder & 1u) != 0)
         holder++;
-    if (holder == TRIBUS_REGISTRY_HOLDERS)
+    if (holder == TRIBUS_BRIDGE_HOLDER)
         return tribus_error_set(TRIBUS_FULL, "object %u has %u holders already",
-                                request->number, TRIBUS_REGISTRY_HOLDERS);
+                                request->number, TRIBUS_BRIDGE_HOLDER);
     if (place == TRIBUS_REGISTRY_LEASES)
         return tribus_error_set(TRIBUS_FULL, "all %u leases are in use",
                                 TRIBUS_REGISTRY_LEASES);

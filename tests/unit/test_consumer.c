@@ -2,33 +2,6 @@
  * timeout: 240 */
 #include "bus_fixture.h"
 
-static tribus_status publish_order(end *e, uint64_t quantity)
-{
-    tribus_msg_order_request m;
-
-    CHECK(tribus_wire_init(&m, sizeof(m), TRIBUS_MSG_ORDER_REQUEST) == TRIBUS_OK);
-    CHECK(tribus_wire_text_set(m.order, sizeof(m.order), "o-1"));
-    CHECK(tribus_wire_text_set(m.symbol, sizeof(m.symbol), "ABC"));
-    m.side = TRIBUS_SIDE_BUY;
-    m.qty_e9 = (int64_t)quantity;
-    return tribus_bus_publish(e->bus, &m.header);
-}
-
-static void publish_orders(end *e, uint64_t first, uint64_t last)
-{
-    const int64_t deadline = tribus_deadline_ns(PATIENT);
-
-    for (uint64_t i = first; i <= last; i++) {
-        tribus_status st;
-
-        while ((st = publish_order(e, i)) == TRIBUS_FULL) {
-            CHECK(tribus_deadline_left_ns(deadline) > 0);
-            (void)usleep(500);
-        }
-        CHECK(st == TRIBUS_OK);
-    }
-}
-
 static tribus_consumer *consume(end *e, const char *group, const char *name)
 {
     const tribus_consumer_cfg cfg = {.group = group, .name = name};
