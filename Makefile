@@ -8,7 +8,7 @@
 #   make asan tsan    unit tests under the sanitizers
 #   make install      programs, headers, models, manual under PREFIX (/usr/local)
 #   make bench        every benchmark, as a table
-#   make bench-peers  the fabric against nng, ZeroMQ, iceoryx and Redis (installs them)
+#   make bench-peers  the fabric against nng, ZeroMQ, iceoryx, Concurrency Kit and Redis
 #   make soak         10,000 kills, 100,000 rounds with a hostile peer, 5,000 random graphs,
 #                     a million runs (minutes)
 #   make check-arm64  the fabric's tests on arm64, under qemu-user
@@ -91,7 +91,7 @@ check-models: deps
 	@tools/check_models.sh
 
 soak: all
-	@for t in kill kill_topic kill_lanes agent_soak; do \
+	@for t in kill kill_slot kill_topic kill_lanes agent_soak; do \
 	    echo "== test_$$t" && TRIBUS_KILLS=10000 build/release/tests/test_$$t || exit 1; done
 	@TRIBUS_ROUNDS=100000 build/release/tests/test_hostile
 	@TRIBUS_GRAPHS=5000 build/release/tests/test_pipeline_random

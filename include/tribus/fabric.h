@@ -535,6 +535,81 @@ uint32_t tribus_region_recover(tribus_region *region, const tribus_slot_ref *kee
 uint32_t tribus_region_free_slots(const tribus_region *region);
 void tribus_region_set_counters(tribus_region *region, tribus_counters *c);
 
+/* ============ slots: messages of any size through one ring ============
+ * A message of at most tribus_slot_inline_bytes(), 48 in a cell of 64, lies in the ring's
+ * cell beside its descriptor: one cache line, no slot. A larger one lies in a slot of the
+ * smallest class that has room, and only its reference is in the cell. Neither is copied.
+ * For one reader at a time: to give a slot to several, use a region. */
+
+#define TRIBUS_SLOT_CLASSES 8u
+#define TRIBUS_SLOT_ALIGN   4096u
+#define TRIBUS_SLOT_INLINE                                                                 \
+    UINT32_MAX /* region in the descriptor of a message in its cell */
+
+typedef struct tribus_slots tribus_slots;
+
+typedef struct tribus_slots_cfg {
+    tribus_region_cfg classes[TRIBUS_SLOT_CLASSES]; /* slot_bytes ascending */
+    uint32_t class_count; /* 0: 256 B, 4 KiB, 64 KiB and 1 MiB, slots as regions choose */
+} tribus_slots_cfg;
+
+/* Bytes of memory, of all classes; 0 when out of range. Fills in what was 0 in cfg. */
+size_t tribus_slot_bytes(tribus_slots_cfg *cfg);
+
+/* number: of the memory in the agent's registry, as for a region; never
+ * TRIBUS_SLOT_INLINE. Returns TRIBUS_OK or TRIBUS_BAD_ARG. */
+TRIBUS_MUST_CHECK tribus_status tribus_slot_create(void *mem, size_t bytes,
+                                                   const tribus_slots_cfg *cfg,
+                                                   uint32_t number);
+
+/* As tribus_region_open(), for all classes. One writer may serve several rings, one message
+ * in hand at a time; so may a reader. out: owned by the caller, tribus_slot_close(). */
+TRIBUS_MUST_CHECK tribus_status tribus_slot_open(void *mem, size_t bytes, tribus_end end,
+                                                 uint32_t holder, tribus_slots **out);
+void tribus_slot_close(tribus_slots *slots);
+
+/* The largest message that lies in this ring's cells. */
+uint32_t tribus_slot_inline_bytes(const tribus_ring *ring);
+
+/* Writer: borrow room for a message of `bytes` in this ring until commit or give_up; *out at
+ * a multiple of 8, in a slot of 64. Claiming again gives up what was claimed. Returns
+ * TRIBUS_OK, TRIBUS_FULL (the ring, or every class that is large enough), TRIBUS_BAD_ARG (no
+ * class is), TRIBUS_CORRUPT. */
+TRIBUS_MUST_CHECK tribus_status tribus_slot_claim(tribus_slots *slots, tribus_ring *ring,
+                                                  uint64_t bytes, void **out);
+
+/* Writer: show the first `bytes` of what was claimed to the reader of that ring, who opened
+ * the slots as one of `holders` (a set of bits). Returns TRIBUS_OK or TRIBUS_BAD_ARG. */
+TRIBUS_MUST_CHECK tribus_status tribus_slot_commit(tribus_slots *slots, uint64_t bytes,
+                                                   uint64_t holders);
+void tribus_slot_give_up(tribus_slots *slots);
+
+/* Reader: borrow the oldest message of this ring until release. redelivered: as
+ * tribus_ring_peek(). Returns TRIBUS_OK, TRIBUS_EMPTY, TRIBUS_BAD_ARG, or TRIBUS_CORRUPT
+ * (the descriptor is nonsense: release drops the message). */
+TRIBUS_MUST_CHECK tribus_status tribus_slot_peek(tribus_slots *slots, tribus_ring *ring,
+                                                 const void **out, uint64_t *bytes,
+                                                 int *redelivered);
+
+/* Reader: give back what was peeked last. Returns TRIBUS_OK, TRIBUS_BAD_ARG or
+ * TRIBUS_CORRUPT (its slot was taken from us). */
+TRIBUS_MUST_CHECK tribus_status tribus_slot_release(tribus_slots *slots);
+
+/* After the death of the writer, by its successor, for each ring and its holder; after the
+ * death of a reader, by its successor of the same number: as tribus_region_withdraw() and
+ * tribus_region_recover() for all classes. *freed: slots nobody holds any more. Return
+ * TRIBUS_OK, TRIBUS_BAD_ARG or TRIBUS_NO_MEMORY. */
+TRIBUS_MUST_CHECK tribus_status tribus_slot_withdraw(tribus_slots *slots, tribus_ring *ring,
+                                                     uint32_t holder, uint32_t *freed);
+TRIBUS_MUST_CHECK tribus_status tribus_slot_recover(tribus_slots *slots, tribus_ring *ring,
+                                                    uint32_t *freed);
+
+/* The classes, smallest first, for tribus_session_reclaim_all() and counters: borrowed. */
+tribus_region *const *tribus_slot_regions(const tribus_slots *slots, uint32_t *count);
+
+/* Slots of all classes that are neither loaned nor held. */
+uint32_t tribus_slot_free(const tribus_slots *slots);
+
 /* ======================== place: where memory lies ========================
  * For whoever creates memory, right after mapping it. What cannot be had is not a fault: got
  * says what was. */

@@ -17,6 +17,7 @@
 #define TRIBUS_MAGIC_TIMELINE 0x454d4954u /* "TIME" */
 #define TRIBUS_MAGIC_LANES    0x454e414cu /* "LANE" */
 #define TRIBUS_MAGIC_LINK     0x4b4e494cu /* "LINK" */
+#define TRIBUS_MAGIC_SLOTS    0x544f4c53u /* "SLOT" */
 
 /* 0: what the structure is; stored last by create, with a release.   4: its version. */
 typedef struct tribus_shm_head {
