@@ -15,25 +15,26 @@ typedef struct plan {
     size_t size_bytes;
     bool touched;
     bool redis;
+    int group; /* rows of one number are compared: measured at one distance of the cores */
 } plan;
 
 static const plan plans[] = {
-    {NULL, 64, true, false},
-    {&tribus_bench_cell, 64, true, false},
-    {&tribus_bench_slot, 4096, true, false},
-    {&tribus_bench_slot, FLOATS_BYTES, true, false},
-    {&tribus_bench_slot, 256u << 10, true, false},
-    {&tribus_bench_slot, 4u << 20, true, false},
-    {&tribus_bench_slot, 64, false, false},
-    {&tribus_bench_slot, 4096, false, false},
-    {&tribus_bench_slot, 256u << 10, false, false},
-    {&tribus_bench_slot, 4u << 20, false, false},
-    {&tribus_bench_redis_binary, 64, true, true},
-    {&tribus_bench_redis_binary, 4096, true, true},
-    {&tribus_bench_redis_binary, FLOATS_BYTES, true, true},
-    {&tribus_bench_redis_binary, 256u << 10, true, true},
-    {&tribus_bench_redis_binary, 4u << 20, true, true},
-    {&tribus_bench_redis_json, FLOATS_BYTES, true, true},
+    {NULL, 64, true, false, 1},
+    {&tribus_bench_cell, 64, true, false, 1},
+    {&tribus_bench_slot, 4096, true, false, 2},
+    {&tribus_bench_slot, FLOATS_BYTES, true, false, 3},
+    {&tribus_bench_slot, 256u << 10, true, false, 4},
+    {&tribus_bench_slot, 4u << 20, true, false, 5},
+    {&tribus_bench_slot, 64, false, false, 6},
+    {&tribus_bench_slot, 4096, false, false, 6},
+    {&tribus_bench_slot, 256u << 10, false, false, 6},
+    {&tribus_bench_slot, 4u << 20, false, false, 6},
+    {&tribus_bench_redis_binary, 64, true, true, 7},
+    {&tribus_bench_redis_binary, 4096, true, true, 8},
+    {&tribus_bench_redis_binary, FLOATS_BYTES, true, true, 9},
+    {&tribus_bench_redis_binary, 256u << 10, true, true, 10},
+    {&tribus_bench_redis_binary, 4u << 20, true, true, 11},
+    {&tribus_bench_redis_json, FLOATS_BYTES, true, true, 12},
 };
 
 #define PLANS (sizeof(plans) / sizeof(plans[0]))
@@ -108,18 +109,21 @@ int tribus_cli_bench_handoff(int argc, char **argv)
         redis_up = tribus_bench_redis_start("bench handoff", server, &redis);
     if (!json)
         tribus_bench_pair_print_head();
-    for (size_t i = 0; i < PLANS && ok; i++) {
+    for (size_t i = 0; i < PLANS; i++)
         rows[i] = (tribus_bench_row){.bench = "handoff",
                                      .ops = plans[i].ops,
                                      .size_bytes = plans[i].size_bytes,
                                      .touched = plans[i].touched,
                                      .seconds = seconds,
                                      .config = plans[i].redis ? &redis : NULL};
+    for (size_t i = 0, end; i < PLANS && ok; i = end) {
+        for (end = i + 1; end < PLANS && plans[end].group == plans[i].group;)
+            end++;
         if (plans[i].redis && !redis_up)
             continue;
-        ok = tribus_bench_pair_run(&rows[i]);
-        if (ok)
-            tribus_bench_pair_print(&rows[i], json);
+        ok = tribus_bench_pair_group(&rows[i], end - i);
+        for (size_t k = i; k < end && ok; k++)
+            tribus_bench_pair_print(&rows[k], json);
     }
     tribus_bench_redis_stop(&redis);
     if (ok && !json)

@@ -475,6 +475,23 @@ bool tribus_bench_pair_run(tribus_bench_row *row)
 
 /* ---- printing ---- */
 
+bool tribus_bench_pair_group(tribus_bench_row *rows, size_t count)
+{
+    for (int tries = 0; tries < TRIBUS_BENCH_GROUP_TRIES; tries++) {
+        double least = 1e18, most = 0.0;
+
+        for (size_t i = 0; i < count; i++) {
+            if (!tribus_bench_pair_run(&rows[i]))
+                return false;
+            least = rows[i].floor.p50_ns < least ? rows[i].floor.p50_ns : least;
+            most = rows[i].floor.p50_ns > most ? rows[i].floor.p50_ns : most;
+        }
+        if (most <= 1.2 * least)
+            break;
+    }
+    return true;
+}
+
 void tribus_bench_pair_print_head(void)
 {
     printf("%-10s %-12s %10s %8s %10s %10s %10s %12s %8s %7s\n", "case", "path", "bytes",
