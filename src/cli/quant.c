@@ -50,24 +50,48 @@ static double *numbers_of(const char *list, uint32_t count)
     return out;
 }
 
-static bool print_monte_carlo(const var_options *o, tribus_quant_matrix r, const double *w)
+/* In parts, so that a long one can show how far it is; paths depend on their number alone. */
+static tribus_status simulate(const var_options *o, uint32_t assets, const float *f,
+                              float *pnl, tribus_quant_risk *risk)
 {
-    const size_t n = r.cols;
-    tribus_quant_mc_cfg cfg = {.assets = r.cols,
-                               .paths = (uint32_t)o->paths,
+    enum { PART = 1 << 17 };
+    const size_t n = assets;
+    tribus_quant_mc_cfg cfg = {.assets = assets,
                                .confidence = o->confidence,
                                .nu = o->nu,
                                .seed = (uint64_t)o->seed};
-    const size_t bytes = tribus_quant_mc_scratch_bytes(&cfg);
+    float *loading = malloc(tribus_quant_mc_loading_count(assets) * sizeof(*loading)),
+          drift;
+    tribus_status st = TRIBUS_NO_MEMORY;
+
+    if (loading != NULL)
+        st = tribus_quant_mc_load(assets, f + n * n, f, f + n * n + n, loading, &drift);
+    for (int64_t done = 0; st == TRIBUS_OK && done < o->paths; done += PART) {
+        cfg.first_path = (uint64_t)done;
+        cfg.paths = (uint32_t)(o->paths - done < PART ? o->paths - done : PART);
+        st = tribus_quant_mc_pnl(&cfg, loading, drift, pnl + done);
+        if (o->paths > 4 * PART)
+            quant_progress("monte-carlo, paths", (uint32_t)(done + cfg.paths),
+                           (uint32_t)o->paths);
+    }
+    free(loading);
+    if (st != TRIBUS_OK)
+        return st;
+    return tribus_quant_var_simulated(o->confidence, pnl, (uint32_t)o->paths, risk);
+}
+
+static bool print_monte_carlo(const var_options *o, tribus_quant_matrix r, const double *w)
+{
+    const size_t n = r.cols;
     double *mean = malloc(n * sizeof(*mean)), *cov = malloc(n * n * sizeof(*cov));
     double *scratch = malloc(n * r.rows * sizeof(*scratch));
     float *f = malloc((n * n + 2 * n) * sizeof(*f));
-    void *work = malloc(bytes + 1);
+    float *pnl = malloc((size_t)o->paths * sizeof(*pnl));
     tribus_quant_risk risk;
     tribus_quant_why why = {"not enough memory"};
     tribus_status st = TRIBUS_NO_MEMORY;
 
-    if (mean != NULL && cov != NULL && scratch != NULL && f != NULL && work != NULL) {
+    if (mean != NULL && cov != NULL && scratch != NULL && f != NULL && pnl != NULL) {
         st = tribus_quant_cov_sample(r, 1, mean, cov, scratch, &why);
         if (st == TRIBUS_OK)
             st = tribus_quant_cholesky(cov, r.cols, 1e-12, &why);
@@ -79,10 +103,8 @@ static bool print_monte_carlo(const var_options *o, tribus_quant_matrix r, const
         }
         if (st == TRIBUS_OK) {
             (void)snprintf(why.text, sizeof(why.text),
-                           "--paths, --nu (above 2) or "
-                           "--confidence is out of range");
-            st =
-                tribus_quant_mc_risk(&cfg, f + n * n, f, f + n * n + n, work, bytes, &risk);
+                           "--paths, --nu (above 2) or --confidence is out of range");
+            st = simulate(o, r.cols, f, pnl, &risk);
         }
     }
     if (st == TRIBUS_OK)
@@ -93,7 +115,7 @@ static bool print_monte_carlo(const var_options *o, tribus_quant_matrix r, const
     free(cov);
     free(scratch);
     free(f);
-    free(work);
+    free(pnl);
     return st == TRIBUS_OK;
 }
 
@@ -137,7 +159,6 @@ static int run_var(const var_options *o, quant_table *t)
     const uint32_t cols = only < 0 ? t->cols : 1;
     double *w = numbers_of(o->weights, cols), *pnl = NULL;
     tribus_quant_matrix r = {t->value, t->rows, t->cols};
-    tribus_quant_why why;
     int code = TRIBUS_EXIT_FAILED;
 
     if ((o->column != NULL && only < 0) || w == NULL) {
@@ -147,14 +168,11 @@ static int run_var(const var_options *o, quant_table *t)
         free(w);
         return TRIBUS_EXIT_USAGE;
     }
-    if (o->prices) {
-        if (tribus_quant_returns_simple(r, t->value, &why) != TRIBUS_OK) {
-            (void)tribus_cli_complain("quant var", "%s: %s", o->file, why.text);
-            free(w);
-            return TRIBUS_EXIT_FAILED;
-        }
-        r.rows--;
+    if (o->prices && !quant_table_to_returns("quant var", o->file, t)) {
+        free(w);
+        return TRIBUS_EXIT_FAILED;
     }
+    r.rows = t->rows;
     pnl = calloc(r.rows + 1u, sizeof(*pnl));
     for (uint32_t i = 0; pnl != NULL && i < r.rows; i++) {
         for (uint32_t k = 0; k < t->cols; k++)
@@ -377,6 +395,11 @@ int tribus_cli_quant(int argc, char **argv)
         {"var", cli_var, "value at risk and expected shortfall", false},
         {"vpin", cli_vpin, "order-flow toxicity of a trade file", false},
         {"optimise", tribus_cli_quant_optimise, "weights of a portfolio", false},
+        {"stress", tribus_cli_quant_stress, "what shocks and bad stretches would cost",
+         false},
+        {"performance", tribus_cli_quant_performance, "ratios and drawdowns of returns",
+         false},
+        {"indicators", tribus_cli_quant_indicators, "technical indicators of bars", false},
         {"factors", tribus_cli_quant_factors, "factors of daily bars", false},
         {"backtest", tribus_cli_quant_backtest, "moving-average strategies on history",
          false},

@@ -224,15 +224,27 @@ void quant_table_free(quant_table *t)
     memset(t, 0, sizeof(*t));
 }
 
+static int find_text(const quant_table *t, tribus_quant_text name)
+{
+    for (uint32_t i = 0; i < t->cols; i++)
+        if (t->names[i].bytes == name.bytes &&
+            strncasecmp(t->names[i].at, name.at, name.bytes) == 0)
+            return (int)i;
+    return -1;
+}
+
+int quant_table_find(const quant_table *t, const char *name)
+{
+    return find_text(t, (tribus_quant_text){name, (uint32_t)strlen(name)});
+}
+
 int quant_table_column(const char *command, const quant_table *t, const char *name)
 {
     char list[200] = "";
     size_t used = 0;
 
-    for (uint32_t i = 0; i < t->cols; i++)
-        if (t->names[i].bytes == strlen(name) &&
-            strncasecmp(t->names[i].at, name, t->names[i].bytes) == 0)
-            return (int)i;
+    if (quant_table_find(t, name) >= 0)
+        return quant_table_find(t, name);
     for (uint32_t i = 0; i < t->cols && used < sizeof(list) - 40; i++)
         used += (size_t)snprintf(list + used, sizeof(list) - used, " %.*s",
                                  (int)(t->names[i].bytes < 30 ? t->names[i].bytes : 30),
@@ -240,6 +252,75 @@ int quant_table_column(const char *command, const quant_table *t, const char *na
     (void)tribus_cli_complain(command, "no column of numbers named %s; there are%s", name,
                               list);
     return -1;
+}
+
+bool quant_table_per_asset(const char *command, const char *path, const char *column,
+                           const quant_table *assets, double fallback, double *out)
+{
+    quant_table t;
+    bool good = quant_table_read(command, path, &t);
+    int at;
+
+    if (!good)
+        return false;
+    at = quant_table_column(command, &t, column);
+    good = at >= 0;
+    for (uint32_t i = 0; i < assets->cols; i++)
+        out[i] = fallback;
+    if (good && t.label_cols == 0) {
+        (void)tribus_cli_complain(command, "%s: no column with names of assets", path);
+        good = false;
+    }
+    for (uint32_t row = 0; good && row < t.rows; row++) {
+        const tribus_quant_text name = t.label[(size_t)row * t.label_cols];
+        const double x = t.value[(size_t)row * t.cols + (size_t)at];
+        const int asset = find_text(assets, name);
+
+        good = asset >= 0;
+        if (!good)
+            (void)tribus_cli_complain(command, "%s: %.*s is not among the assets", path,
+                                      (int)name.bytes, name.at);
+        else
+            out[asset] = isnan(x) ? fallback : x;
+    }
+    quant_table_free(&t);
+    return good;
+}
+
+bool quant_table_by_asset(const char *command, const char *path, const quant_table *t,
+                          const quant_table *assets, const char *const *other, double *out)
+{
+    for (uint32_t c = 0; c < t->cols; c++) {
+        const int asset = find_text(assets, t->names[c]);
+        bool known = asset >= 0;
+
+        for (const char *const *o = other; !known && *o != NULL; o++)
+            known = quant_table_find(t, *o) == (int)c;
+        if (!known) {
+            (void)tribus_cli_complain(command, "%s: column %.*s is not among the assets",
+                                      path, (int)t->names[c].bytes, t->names[c].at);
+            return false;
+        }
+        for (uint32_t row = 0; asset >= 0 && row < t->rows; row++) {
+            const double x = t->value[(size_t)row * t->cols + c];
+
+            out[(size_t)row * assets->cols + (size_t)asset] = isnan(x) ? 0.0 : x;
+        }
+    }
+    return true;
+}
+
+bool quant_table_to_returns(const char *command, const char *path, quant_table *t)
+{
+    tribus_quant_why why;
+
+    if (tribus_quant_returns_simple((tribus_quant_matrix){t->value, t->rows, t->cols},
+                                    t->value, &why) != TRIBUS_OK) {
+        (void)tribus_cli_complain(command, "%s: %s", path, why.text);
+        return false;
+    }
+    t->rows--;
+    return true;
 }
 
 void quant_progress(const char *what, uint32_t done, uint32_t count)

@@ -26,6 +26,23 @@ void quant_table_free(quant_table *t);
 /* Index of a column by name; -1 after a complaint that lists what there is. */
 int quant_table_column(const char *command, const quant_table *t, const char *name);
 
+/* The same without a complaint. */
+int quant_table_find(const quant_table *t, const char *name);
+
+/* A number for each numeric column of `assets` out of a file of assets: its first column that
+ * is not a number names them, `column` has the values. An asset that is not in it, or has no
+ * value, gets `fallback`; a name that is no asset is complained about. */
+bool quant_table_per_asset(const char *command, const char *path, const char *column,
+                           const quant_table *assets, double fallback, double *out);
+
+/* out: t->rows x assets->cols, zeroed: the columns of t that are named as assets. A column that
+ * is neither that nor named in `other` (NULL ends it) is complained about. */
+bool quant_table_by_asset(const char *command, const char *path, const quant_table *t,
+                          const quant_table *assets, const char *const *other, double *out);
+
+/* Prices to simple returns, one row fewer; or complains and returns false. */
+bool quant_table_to_returns(const char *command, const char *path, quant_table *t);
+
 /* A progress bar on stderr, only on a terminal; done == count ends it. */
 void quant_progress(const char *what, uint32_t done, uint32_t count);
 
