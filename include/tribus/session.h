@@ -85,14 +85,19 @@ typedef struct tribus_participant {
 
 /* Create zeroed memory under a name and map it writable. *mem is valid until close or
  * tribus_session_drop(). Returns TRIBUS_OK, TRIBUS_EXISTS, TRIBUS_NO_MEMORY (text: how
- * much, of what limit), TRIBUS_PEER_LOST (the agent is gone), TRIBUS_TIMEOUT,
- * TRIBUS_BAD_ARG. */
+ * much, of what limit), TRIBUS_FULL (this participant, or the registry, has as many objects
+ * as are allowed), TRIBUS_REFUSED (we may only look), TRIBUS_PEER_LOST (the agent is gone),
+ * TRIBUS_TIMEOUT, TRIBUS_CORRUPT (an answer that makes no sense), TRIBUS_SYSTEM (mapping
+ * it), TRIBUS_BAD_ARG. */
 TRIBUS_MUST_CHECK tribus_status tribus_session_create_object(
     tribus_session *session, const char *name, tribus_object_kind kind, size_t bytes,
     int stays, tribus_object *out, void **mem);
 
-/* Map an existing object; mapping it again returns the same address. writable 0: read-only.
- * Returns TRIBUS_OK, TRIBUS_NOT_FOUND, TRIBUS_PEER_LOST, TRIBUS_TIMEOUT, TRIBUS_CORRUPT. */
+/* Map an existing object; mapping it again returns the same address, and is undone by as many
+ * drops. writable 0: read-only. Returns TRIBUS_OK, TRIBUS_NOT_FOUND, TRIBUS_PEER_LOST,
+ * TRIBUS_TIMEOUT, TRIBUS_CORRUPT, TRIBUS_REFUSED (we may only look), TRIBUS_BAD_ARG (the
+ * name, or memory of a device), TRIBUS_NO_MEMORY, TRIBUS_SYSTEM and TRIBUS_BAD_DATA (our
+ * descriptors or mappings are used up: the text says which). */
 TRIBUS_MUST_CHECK tribus_status tribus_session_open_object(tribus_session *session,
                                                            const char *name, int writable,
                                                            tribus_object *out, void **mem);
@@ -115,7 +120,8 @@ TRIBUS_MUST_CHECK tribus_status tribus_session_open_descriptor(tribus_session *s
                                                                const char *name,
                                                                tribus_object *out, int *fd);
 
-/* Unmap; with remove nonzero (creator only) also delete it from the registry. */
+/* Undo one create or open; the last one of this session unmaps. With remove nonzero (creator
+ * only) also delete it from the registry. */
 void tribus_session_drop(tribus_session *session, const tribus_object *object, int remove);
 
 /* Unmap what we created and leave it to the agent, for those who know of it and have not

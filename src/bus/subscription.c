@@ -176,25 +176,15 @@ static bool same(const tribus_object *a, const tribus_object *b)
 static void release(tribus_subscription *s, source *gone)
 {
     tribus_bus *bus = s->bus;
-    bool shared = false;
 
     if (gone->topic != NULL) {
         tribus_topic_close(gone->topic);
         bus->stats[gone->bus].topics--;
     }
     if (gone->mapped) {
-        /* The mapping is the session's: other subscriptions and our own lanes use it too. */
-        for (const tribus_subscription *o = bus->subscriptions; o != NULL; o = o->next) {
-            for (uint32_t k = 0; k < o->count; k++)
-                shared = shared || (&o->sources[k] != gone && o->sources[k].mapped &&
-                                    same(&o->sources[k].object, &gone->object));
-        }
-        shared = shared || (bus->lanes[gone->bus][gone->lane].topic != NULL &&
-                            same(&bus->lanes[gone->bus][gone->lane].object, &gone->object));
         if (s->event != NULL)
             tribus_event_forget(s->event); /* its bell may be unmapped */
-        if (!shared)
-            tribus_session_drop(bus->session, &gone->object, 0);
+        tribus_session_drop(bus->session, &gone->object, 0);
     }
     gone->topic = NULL;
     gone->mapped = false;

@@ -30,13 +30,15 @@
 
 #define TIMEOUT_NS INT64_C(2000000000)
 /* The agent touches every page of a new object before it answers: 1 GiB takes 0.6 s. */
-#define NS_PER_BYTE_CREATED 16
+#define NS_PER_BYTE_CREATED 4
+#define MOST_CREATED        (UINT64_C(1) << 44) /* no machine gives more: no overflow */
 #define LOOK_NS             INT64_C(20000000) /* between two looks at the agent */
 #define REJOIN_NS           INT64_C(2000000000)
 
 typedef struct mapped {
     tribus_object object;
     void *mem;
+    uint32_t users; /* opened so many times more than dropped */
     int writable;
     int created; /* by us */
     int fd; /* kept to offer it to an agent that was started again; -1: not ours to offer */
@@ -134,6 +136,7 @@ static tribus_status map_registry(tribus_session *s, const tribus_agent_reply *r
         s->bell = bell;
         if (s->registry != NULL) {
             tribus_os_unmap(registry, TRIBUS_REGISTRY_BYTES);
+            registry = NULL;
             st = map_at(fds[0], TRIBUS_REGISTRY_BYTES, false, s->registry, &registry);
         }
     }
@@ -474,13 +477,15 @@ static tribus_status keep(tribus_session *s, const tribus_agent_reply *reply, in
             m->fd = fd;
         else
             (void)close(fd);
+        if (st == TRIBUS_OK)
+            m->users++;
         *out = m;
         return st;
     }
     st = room_for_one(s);
     if (st == TRIBUS_OK) {
         m = &s->objects[s->object_count];
-        *m = (mapped){.object = *o, .writable = writable, .fd = -1};
+        *m = (mapped){.object = *o, .users = 1, .writable = writable, .fd = -1};
         st = tribus_os_map(fd, (size_t)o->bytes, writable != 0, true, &m->mem);
     }
     if (st != TRIBUS_OK) {
@@ -502,7 +507,9 @@ static tribus_status ask_for_object(tribus_session *s, tribus_agent_request *req
 {
     const int writable = (request->flags & TRIBUS_AGENT_FLAG_WRITABLE) != 0;
     const int64_t timeout_ns =
-        s->timeout_ns + (int64_t)(request->bytes / 16u) * NS_PER_BYTE_CREATED / 16;
+        s->timeout_ns +
+        (int64_t)(request->bytes < MOST_CREATED ? request->bytes : MOST_CREATED) *
+            NS_PER_BYTE_CREATED;
     tribus_agent_reply reply;
     mapped *m = NULL;
     int fds[TRIBUS_AGENT_CALL_FDS];
@@ -567,7 +574,8 @@ static tribus_status keep_descriptor(tribus_session *s, const tribus_object *o, 
     if (st != TRIBUS_OK)
         return st;
     *out = &s->objects[s->object_count++];
-    **out = (mapped){.object = *o, .writable = 1, .created = created, .fd = fd};
+    **out = (mapped){
+        .object = *o, .users = 1, .writable = 1, .created = created, .fd = fd};
     return TRIBUS_OK;
 }
 
@@ -607,7 +615,8 @@ tribus_status tribus_session_offer_object(tribus_session *s, const char *name, i
     return TRIBUS_OK;
 }
 
-/* Whether the object we have under this name is still the one in the registry. */
+/* Whether the object we have under this name is still the one in the registry, under this
+ * name: one that its owner left to the agent is there under another. */
 static mapped *still_there(tribus_session *s, const char *name, int writable)
 {
     for (uint32_t i = 0; i < s->object_count; i++) {
@@ -617,7 +626,7 @@ static mapped *still_there(tribus_session *s, const char *name, int writable)
         if (strcmp(m->object.name, name) != 0 || (writable != 0 && m->writable == 0))
             continue;
         if (tribus_registry_object(s->registry, m->object.number, &now) == TRIBUS_OK &&
-            now.generation == m->object.generation)
+            now.generation == m->object.generation && strcmp(now.name, name) == 0)
             return m;
     }
     return NULL;
@@ -642,6 +651,8 @@ tribus_status tribus_session_open_descriptor(tribus_session *s, const char *name
         for (uint32_t i = m != NULL ? 1 : 0; i < reply.fd_count; i++)
             (void)close(fds[i]);
     }
+    else if (st == TRIBUS_OK && m->object.kind == TRIBUS_OBJECT_DEVICE)
+        m->users++;
     if (st == TRIBUS_OK && (m == NULL || m->object.kind != TRIBUS_OBJECT_DEVICE))
         st = tribus_error_set(TRIBUS_BAD_ARG, "it is memory of the host");
     if (st != TRIBUS_OK) {
@@ -658,10 +669,11 @@ tribus_status tribus_session_open_object(tribus_session *s, const char *name, in
                                          tribus_object *out, void **mem)
 {
     tribus_agent_request request = tribus_agent_call_request(TRIBUS_AGENT_OPEN);
-    const mapped *m = still_there(s, name, writable);
+    mapped *m = still_there(s, name, writable);
     tribus_status st;
 
     if (m != NULL && m->mem != NULL) {
+        m->users++;
         if (out != NULL)
             *out = m->object;
         *mem = m->mem;
@@ -688,6 +700,16 @@ static void give_up(tribus_session *s, const tribus_object *object, uint32_t fla
         tribus_error_clear(); /* gone already, or the agent is: both are what we want */
 }
 
+/* What left the registry is not offered to a later agent. Descriptors of device memory are
+ * lent out until the last user drops them. */
+static void keep_no_offer(mapped *m)
+{
+    if (m->fd < 0 || m->object.kind == TRIBUS_OBJECT_DEVICE)
+        return;
+    (void)close(m->fd);
+    m->fd = -1;
+}
+
 void tribus_session_drop(tribus_session *s, const tribus_object *object, int remove)
 {
     mapped *m = find(s, object->number, object->generation);
@@ -696,13 +718,21 @@ void tribus_session_drop(tribus_session *s, const tribus_object *object, int rem
         give_up(s, object, 0);
     if (m == NULL)
         return;
+    if (remove != 0)
+        keep_no_offer(m);
+    if (--m->users > 0) /* others in this process use the same mapping */
+        return;
     unmap(m);
     *m = s->objects[--s->object_count];
 }
 
 void tribus_session_leave(tribus_session *s, const tribus_object *object)
 {
+    mapped *m = find(s, object->number, object->generation);
+
     give_up(s, object, TRIBUS_AGENT_FLAG_LATER);
+    if (m != NULL)
+        keep_no_offer(m);
     tribus_session_drop(s, object, 0);
 }
 
