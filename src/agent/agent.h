@@ -248,6 +248,8 @@ TRIBUS_MUST_CHECK tribus_status tribus_lease_take_back(tribus_agent *agent,
 /* A participant is gone: what it held is to be taken back. */
 void tribus_lease_end_participant(tribus_agent *agent, uint32_t number);
 /* An object is gone, and its leases with it. */
+/* This number goes to another name: who gets it does not succeed to what it held. */
+void tribus_lease_disinherit(tribus_agent *agent, uint32_t number);
 void tribus_lease_end_object(tribus_agent *agent, uint32_t number);
 /* After a restart: the leases of objects that are known again. */
 void tribus_lease_restore(tribus_agent *agent, const tribus_registry_shm *left);

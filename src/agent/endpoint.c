@@ -48,35 +48,6 @@ static tribus_status set_paths(tribus_endpoint *e, const char *path)
     return TRIBUS_OK;
 }
 
-/* A folder that somebody else owns, or may write to without the sticky bit, would let him
- * put his own socket where we expect ours. */
-static tribus_status check_folder(const char *folder)
-{
-    struct stat s;
-    tribus_status st;
-
-    if (lstat(folder, &s) != 0 && errno == ENOENT) {
-        st = tribus_os_make_folders(folder);
-        if (st != TRIBUS_OK)
-            return st;
-    }
-    if (lstat(folder, &s) != 0)
-        return tribus_error_set(TRIBUS_SYSTEM, "folder %s", folder);
-    if (!S_ISDIR(s.st_mode))
-        return tribus_error_set(TRIBUS_REFUSED,
-                                "%s is not a folder: remove it, or choose another place "
-                                "with TRIBUS_SOCKET",
-                                folder);
-    if ((s.st_uid != geteuid() && s.st_uid != 0) ||
-        ((s.st_mode & (S_IWGRP | S_IWOTH)) != 0 && (s.st_mode & S_ISVTX) == 0))
-        return tribus_error_set(TRIBUS_REFUSED,
-                                "folder %s can be written by others (owner %lu, mode %o): "
-                                "chmod 700 it, or choose another place with TRIBUS_SOCKET",
-                                folder, (unsigned long)s.st_uid,
-                                (unsigned)s.st_mode & 07777u);
-    return TRIBUS_OK;
-}
-
 static long read_pid(int fd)
 {
     char text[32] = "";
@@ -181,7 +152,7 @@ tribus_status tribus_endpoint_open(tribus_endpoint *e, const char *path,
     e->bound = false;
     st = set_paths(e, path);
     if (st == TRIBUS_OK)
-        st = check_folder(e->folder);
+        st = tribus_os_private_folder(e->folder);
     if (st == TRIBUS_OK && open_to_groups)
         st = let_pass(e->folder);
     if (st == TRIBUS_OK)

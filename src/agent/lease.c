@@ -4,8 +4,8 @@
  * is marked dead and the owner of the region, which sees it in the registry, takes back what
  * the dead holder held; only then is the holder's number given out again. Used again too
  * early, the new holder would release, and the owner reclaim, what is not theirs. The one
- * exception is the same program started again, which goes on where it was; so the owner says
- * before it reclaims, and then it is too late to go on.
+ * exception is the same program started again, under the same name, which goes on where it
+ * was; so the owner says before it reclaims, and then it is too late to go on.
  */
 #include "agent/agent.h"
 #include "agent/bridge.h"
@@ -83,7 +83,7 @@ tribus_status tribus_lease_hold(tribus_agent *agent, const tribus_client *client
         if (lease->object != request->number)
             continue;
         taken |= UINT64_C(1) << lease->holder;
-        if (!lease->dead || lease->participant != client->number ||
+        if (!lease->dead || lease->heirless || lease->participant != client->number ||
             agent->objects[request->number].row.owner == client->number)
             continue;
         lease->dead = false; /* a number is kept by its name: the same program again */
@@ -149,7 +149,8 @@ tribus_status tribus_lease_take_back(tribus_agent *agent, const tribus_client *c
         free_lease(agent, i);
         return TRIBUS_OK;
     }
-    agent->leases[i].participant = client->number; /* no longer the dead one's to succeed */
+    agent->leases[i].heirless = true; /* too late for a successor to go on */
+    agent->leases[i].participant = client->number;
     show(agent, i);
     return TRIBUS_OK;
 }
@@ -162,6 +163,18 @@ void tribus_lease_end_participant(tribus_agent *agent, uint32_t number)
         if (lease->object == 0 || lease->participant != number || lease->dead)
             continue;
         lease->dead = true;
+        show(agent, i);
+    }
+}
+
+void tribus_lease_disinherit(tribus_agent *agent, uint32_t number)
+{
+    for (uint32_t i = 0; i < agent->leases_high; i++) {
+        tribus_registry_lease *lease = &agent->leases[i];
+
+        if (lease->object == 0 || lease->participant != number || !lease->dead)
+            continue;
+        lease->heirless = true;
         show(agent, i);
     }
 }

@@ -207,6 +207,8 @@ tribus_status tribus_table_join(tribus_agent *agent, tribus_client *client,
     p->epoch = p->epoch < agent->first_epoch ? agent->first_epoch : p->epoch + 1u;
     p->client = client;
     p->objects = 0;
+    if (strcmp(p->row.name, request->name) != 0)
+        tribus_lease_disinherit(agent, number);
     memset(&p->row, 0, sizeof(p->row));
     (void)snprintf(p->row.name, sizeof(p->row.name), "%s", request->name);
     (void)snprintf(p->row.role, sizeof(p->row.role), "%s", request->role);

@@ -96,6 +96,11 @@ void tribus_os_die_with_parent(int signal_number);
 /* Create each missing folder of a path, mode 0700. */
 TRIBUS_MUST_CHECK tribus_status tribus_os_make_folders(const char *path);
 
+/* The same for the runtime folder: one that somebody else owns, or may write to without the
+ * sticky bit, would let him put his own socket or file where we expect ours. Returns also
+ * TRIBUS_REFUSED with a text that says so. */
+TRIBUS_MUST_CHECK tribus_status tribus_os_private_folder(const char *folder);
+
 /* Read a whole file, with a final zero byte that *bytes does not count. max_bytes guards
  * against a file that is not what it should be. out: owned by the caller, free().
  * Returns TRIBUS_OK, TRIBUS_NOT_FOUND, TRIBUS_BAD_DATA (larger than max_bytes),

@@ -240,6 +240,33 @@ tribus_status tribus_os_make_folders(const char *path)
     return TRIBUS_OK;
 }
 
+tribus_status tribus_os_private_folder(const char *folder)
+{
+    struct stat s;
+
+    if (lstat(folder, &s) != 0 && errno == ENOENT) {
+        const tribus_status st = tribus_os_make_folders(folder);
+
+        if (st != TRIBUS_OK)
+            return st;
+    }
+    if (lstat(folder, &s) != 0)
+        return tribus_error_set(TRIBUS_SYSTEM, "folder %s", folder);
+    if (!S_ISDIR(s.st_mode))
+        return tribus_error_set(TRIBUS_REFUSED,
+                                "%s is not a folder: remove it, or choose another place "
+                                "with TRIBUS_SOCKET",
+                                folder);
+    if ((s.st_uid != geteuid() && s.st_uid != 0) ||
+        ((s.st_mode & (S_IWGRP | S_IWOTH)) != 0 && (s.st_mode & S_ISVTX) == 0))
+        return tribus_error_set(TRIBUS_REFUSED,
+                                "folder %s can be written by others (owner %lu, mode %o): "
+                                "chmod 700 it, or choose another place with TRIBUS_SOCKET",
+                                folder, (unsigned long)s.st_uid,
+                                (unsigned)s.st_mode & 07777u);
+    return TRIBUS_OK;
+}
+
 tribus_status tribus_os_read_file(const char *path, size_t max_bytes, char **out,
                                   size_t *bytes)
 {

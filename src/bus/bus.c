@@ -89,8 +89,8 @@ static uint32_t make_origin(uint32_t participant)
 {
     uint64_t h = 14695981039346656037ull;
     const uint64_t parts[] = {(uint64_t)gethostid(), (uint64_t)getpid(),
-                              tribus_os_start_time(0), (uint64_t)tribus_now_wall_ns(),
-                              participant};
+                              tribus_os_start_time(getpid()),
+                              (uint64_t)tribus_now_wall_ns(), participant};
 
     for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++) {
         h = (h ^ parts[i]) * 1099511628211ull;
@@ -275,7 +275,7 @@ static tribus_status open_lane(tribus_bus *bus, uint32_t b, uint32_t lane)
                                       front + bytes, 0, &l->object, &mem);
     if (st != TRIBUS_OK) {
         tribus_error_add("publish on %s", tribus_wire_bus_title(b));
-        return st;
+        return st == TRIBUS_FULL ? TRIBUS_NO_MEMORY : st; /* FULL passes, this does not */
     }
     if (front != 0) {
         tribus_server server;

@@ -59,7 +59,8 @@ struct tribus_bus {
     uint32_t cells[TRIBUS_BUSES];
     uint32_t cell_bytes;
     bool observe;
-    bool quiet; /* the bridge's: what it subscribes to is not announced */
+    bool only_looks; /* observes, and may not even say what it follows */
+    bool quiet;      /* the bridge's: what it subscribes to is not announced */
     uint32_t origin;
     char participant[TRIBUS_NAME_BYTES];
     char engine_type[24];

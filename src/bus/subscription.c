@@ -17,13 +17,16 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define MOST_SOURCES   1024u
-#define MOST_BELLS     128u /* of tribus_doorbell_wait() */
-#define TURN           16u  /* messages taken from one topic before the next one */
-#define HELD_BYTES     (TURN * TRIBUS_BUS_CELL_BYTES)
-#define PORTION        1024u        /* messages passed over before the caller is asked */
-#define STEP_NS        1000000LL    /* where bells cannot say it all, look this often */
-#define LAYOUT_NS      2000000000LL /* a topic must be laid out this soon after it appears */
+#define MOST_SOURCES 1024u
+#define MOST_BELLS   128u /* of tribus_doorbell_wait() */
+#define TURN         16u  /* messages taken from one topic before the next one */
+#define HELD_BYTES   (TURN * TRIBUS_BUS_CELL_BYTES)
+#define PORTION      1024u     /* messages passed over before the caller is asked */
+#define STEP_NS      1000000LL /* where bells cannot say it all, look this often */
+#define SOON_NS                                                                            \
+    2000000000LL                   /* a new topic is laid out within microseconds: for so
+                                       long we look for it every STEP_NS, */
+#define SELDOM_NS      100000000LL /* and then its creator, or the agent, is stopped */
 #define MAX_TEXT_BYTES 128u
 
 /* A topic we follow, or one that could not be joined. */
@@ -32,10 +35,10 @@ typedef struct source {
     tribus_object object;
     uint32_t bus;
     uint32_t lane;
-    int64_t deadline_ns; /* not joined: give up then; 0: given up, or read to its end */
-    bool mapped;         /* the session holds a mapping for us */
-    bool seen;           /* in the registry at the last look */
-    bool left;           /* its publisher ended; what is there is all there is */
+    int64_t since_ns; /* not joined since then; 0: given up, or read to its end */
+    void *mem;        /* the session holds this mapping for us; NULL: not yet */
+    bool seen;        /* in the registry at the last look */
+    bool left;        /* its publisher ended; what is there is all there is */
     bool from_start;
 } source;
 
@@ -49,10 +52,12 @@ struct tribus_subscription {
     char engine[MAX_TEXT_BYTES];
     uint64_t revision;
     bool first_look;
-    bool unfinished; /* a topic appeared and is not laid out yet */
-    bool ended;      /* a topic left the registry; it is read to its end */
-    bool unread;     /* a look stopped early: there may be more */
-    source *sources; /* those that overtake first */
+    bool unfinished;   /* a topic appeared and could not be joined yet */
+    int64_t again_ns;  /* unfinished: when to look again */
+    uint32_t left_out; /* topics for which there was no room at the last look */
+    bool ended;        /* a topic left the registry; it is read to its end */
+    bool unread;       /* a look stopped early: there may be more */
+    source *sources;   /* those that overtake first */
     uint32_t count;
     uint32_t room;
     uint32_t urgent;              /* how many of those */
@@ -112,13 +117,19 @@ static tribus_status announce(tribus_bus *bus)
     types = bus->observe || bus->quiet ? 0 : followed;
     if (bus->want != NULL)
         tribus_want_set(bus->want, types, followed);
-    else if (followed != 0)
+    else if (followed != 0 && !bus->only_looks)
         st = tribus_want_create(bus->session, types, followed, &bus->want);
+    if (st == TRIBUS_REFUSED && bus->observe) { /* a member of the readers' group */
+        bus->only_looks = true;
+        tribus_error_clear();
+        st = TRIBUS_OK;
+    }
     /* Without an agent there is no wire, and local topics go on. */
     return st == TRIBUS_PEER_LOST || st == TRIBUS_TIMEOUT ? TRIBUS_OK : st;
 }
 
 static void look(tribus_subscription *s);
+static void tell_looked(const tribus_bus *bus);
 
 tribus_status tribus_bus_subscribe(tribus_bus *bus, const tribus_bus_filter *filter,
                                    tribus_subscription **out)
@@ -181,14 +192,14 @@ static void release(tribus_subscription *s, source *gone)
         tribus_topic_close(gone->topic);
         bus->stats[gone->bus].topics--;
     }
-    if (gone->mapped) {
+    if (gone->mem != NULL) {
         if (s->event != NULL)
             tribus_event_forget(s->event); /* its bell may be unmapped */
         tribus_session_drop(bus->session, &gone->object, 0);
     }
     gone->topic = NULL;
-    gone->mapped = false;
-    gone->deadline_ns = 0;
+    gone->mem = NULL;
+    gone->since_ns = 0;
 }
 
 static void leave(tribus_subscription *s, uint32_t i)
@@ -216,8 +227,11 @@ void tribus_bus_unsubscribe(tribus_subscription *s)
     for (link = &s->bus->subscriptions; *link != s; link = &(*link)->next)
         ;
     *link = s->next;
-    if (s->bus->want != NULL && announce(s->bus) != TRIBUS_OK)
-        tribus_error_clear(); /* the object exists already, so this cannot fail */
+    if (s->bus->want != NULL) {
+        if (announce(s->bus) != TRIBUS_OK)
+            tribus_error_clear(); /* the object exists already, so this cannot fail */
+        tell_looked(s->bus);
+    }
     free(s->sources);
     free(s);
 }
@@ -229,28 +243,40 @@ void tribus_bus_retarget(tribus_subscription *s, uint64_t types)
 
 /* ---- follow the registry ---- */
 
-/* Map the topic of a source and become its reader. TRIBUS_EMPTY: not laid out yet. */
+static tribus_status map(const tribus_subscription *s, source *src)
+{
+    tribus_session *session = s->bus->session;
+    tribus_object object;
+    void *mem = NULL;
+    const tribus_status st = tribus_session_open_object(
+        session, src->object.name, s->bus->observe ? 0 : 1, &object, &mem);
+
+    if (st != TRIBUS_OK)
+        return st;
+    if (!same(&object, &src->object)) {
+        tribus_session_drop(session, &object, 0);
+        return TRIBUS_NOT_FOUND; /* the name is another's by now: the next look finds it */
+    }
+    src->mem = mem;
+    return TRIBUS_OK;
+}
+
+/* Map the topic of a source and become its reader. TRIBUS_EMPTY: not laid out yet;
+ * TRIBUS_CORRUPT: never; anything else may pass. */
 static tribus_status join(tribus_subscription *s, source *src)
 {
     tribus_bus *bus = s->bus;
     const size_t front = src->lane == TRIBUS_BUS_DURABLE ? TRIBUS_BUS_STORE_BYTES : 0;
-    tribus_object object;
+    const size_t bytes = (size_t)src->object.bytes;
     tribus_topic *topic = NULL;
-    void *mem = NULL;
-    tribus_status st = tribus_session_open_object(bus->session, src->object.name,
-                                                  bus->observe ? 0 : 1, &object, &mem);
+    tribus_status st = src->mem != NULL ? TRIBUS_OK : map(s, src);
 
     if (st != TRIBUS_OK)
-        return st == TRIBUS_TIMEOUT ? TRIBUS_EMPTY : st;
-    if (!same(&object, &src->object)) {
-        tribus_session_drop(bus->session, &object, 0);
-        return TRIBUS_NOT_FOUND; /* the name is another's by now: the next look finds it */
-    }
-    src->mapped = true;
-    if (object.bytes <= front)
+        return st;
+    if (bytes <= front)
         return TRIBUS_CORRUPT;
-    st = tribus_topic_open((unsigned char *)mem + front, (size_t)object.bytes - front,
-                           TRIBUS_READER, bus->observe ? 1 : 0, &topic);
+    st = tribus_topic_open((unsigned char *)src->mem + front, bytes - front, TRIBUS_READER,
+                           bus->observe ? 1 : 0, &topic);
     if (st != TRIBUS_OK)
         return TRIBUS_EMPTY;
     if (tribus_topic_payload_bytes(topic) > TRIBUS_BUS_WIDE_CELL_BYTES) {
@@ -274,23 +300,26 @@ static tribus_status join(tribus_subscription *s, source *src)
     return TRIBUS_OK;
 }
 
+/* Later, as long as it is listed: its creator may be stopped, the agent away or slow. */
 static void try_join(tribus_subscription *s, source *src)
 {
     const tribus_status st = join(s, src);
+    int64_t now_ns, again_ns;
 
     if (st == TRIBUS_OK)
         return;
-    if ((st == TRIBUS_EMPTY || st == TRIBUS_NOT_FOUND || st == TRIBUS_PEER_LOST) &&
-        tribus_deadline_left_ns(src->deadline_ns) > 0) {
-        /* Not laid out yet, so nothing was published; or its row changed since we read it,
-         * which the next look finds out. */
-        s->unfinished = true;
-        src->from_start = src->from_start || st == TRIBUS_EMPTY;
+    if (st == TRIBUS_CORRUPT) {
+        release(s, src);
+        s->bus->stats[src->bus].refused++;
         return;
     }
-    src->deadline_ns = 0;
-    if (st != TRIBUS_NOT_FOUND && st != TRIBUS_PEER_LOST)
-        s->bus->stats[src->bus].refused++;
+    now_ns = tribus_now_ns();
+    again_ns = now_ns + (now_ns - src->since_ns < SOON_NS ? STEP_NS : SELDOM_NS);
+    if (!s->unfinished || again_ns < s->again_ns)
+        s->again_ns = again_ns;
+    s->unfinished = true;
+    /* Not laid out: nothing was published before. */
+    src->from_start = src->from_start || st == TRIBUS_EMPTY || st == TRIBUS_TIMEOUT;
 }
 
 static source *find(tribus_subscription *s, const tribus_object *row)
@@ -330,7 +359,7 @@ static source *add(tribus_subscription *s, const tribus_object *row, uint32_t bu
     s->sources[at].object = *row;
     s->sources[at].bus = bus;
     s->sources[at].lane = lane;
-    s->sources[at].deadline_ns = tribus_deadline_ns(LAYOUT_NS);
+    s->sources[at].since_ns = tribus_now_ns();
     s->sources[at].from_start = !s->first_look;
     return &s->sources[at];
 }
@@ -355,6 +384,7 @@ static void look(tribus_subscription *s)
 {
     tribus_object row;
     uint32_t cursor = 0;
+    uint32_t left_out = 0;
 
     if (s->bus->want == NULL && announce(s->bus) != TRIBUS_OK)
         tribus_error_clear(); /* the agent was away or slow; it is tried again */
@@ -375,17 +405,19 @@ static void look(tribus_subscription *s)
         if (src == NULL)
             src = add(s, &row, bus, lane);
         if (src == NULL) {
-            s->bus->stats[bus].refused++;
+            if (++left_out > s->left_out) /* each is counted once */
+                s->bus->stats[bus].refused++;
             continue;
         }
         src->seen = true;
         src->object = row; /* it has another name when its publisher ended */
         src->left = tribus_bus_topic_is_left(&row);
         if (src->left && s->first_look)
-            src->deadline_ns = 0; /* that was before us */
-        if (src->topic == NULL && src->deadline_ns != 0)
+            src->since_ns = 0; /* that was before us */
+        if (src->topic == NULL && src->since_ns != 0)
             try_join(s, src);
     }
+    s->left_out = left_out;
     for (uint32_t i = s->count; i-- > 0;) {
         if (!s->sources[i].seen || (s->sources[i].left && s->sources[i].topic != NULL))
             s->ended = true;
@@ -466,7 +498,7 @@ static bool was_read(tribus_subscription *s, source *src, tribus_status st, uint
     if (st == TRIBUS_CORRUPT) { /* not to be believed any more */
         tribus_topic_close(src->topic);
         src->topic = NULL;
-        src->deadline_ns = 0;
+        src->since_ns = 0;
         stats->topics--;
         stats->refused++;
     }
@@ -567,7 +599,8 @@ tribus_status tribus_bus_next(tribus_subscription *s, const tribus_msg_header **
 
     /* Between turns: what a new publisher sends is in no order with what is held. */
     if (s->held_at == s->held_count &&
-        (s->unfinished || tribus_session_last_revision(s->bus->session) != s->revision))
+        (tribus_session_last_revision(s->bus->session) != s->revision ||
+         (s->unfinished && tribus_now_ns() >= s->again_ns)))
         look(s);
     st = take_any(s);
     if (st != TRIBUS_OK) /* only now, and for the next call: it may enter the kernel */

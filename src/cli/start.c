@@ -61,16 +61,20 @@ static bool runtime_folder(const tribus_platform *p, char *buf, size_t bytes)
     return slash != NULL;
 }
 
-/* The runtime folder's log of the agent itself. */
+/* The runtime folder's log of the agent itself. -1: there is an error text. */
 static int open_log(const tribus_platform *p, char *path, size_t bytes)
 {
     char folder[108];
+    int fd;
 
     if (!runtime_folder(p, folder, sizeof(folder)) ||
-        tribus_os_make_folders(folder) != TRIBUS_OK)
+        tribus_os_private_folder(folder) != TRIBUS_OK)
         return -1;
     (void)snprintf(path, bytes, "%s/tribusd.log", folder);
-    return open(path, O_CREAT | O_TRUNC | O_WRONLY | O_CLOEXEC, 0600);
+    fd = open(path, O_CREAT | O_TRUNC | O_WRONLY | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (fd < 0)
+        (void)tribus_error_set(TRIBUS_SYSTEM, "%s", path);
+    return fd;
 }
 
 static void run_daemon(const tribus_start_cfg *cfg, const char *path, int log)
@@ -158,13 +162,14 @@ static start_state look(const tribus_start_cfg *cfg, bool quiet, uint32_t *engin
             return START_FAILED;
         }
         if (rows[i].state == TRIBUS_CHILD_WAITING ||
-            rows[i].state == TRIBUS_CHILD_STARTING || rows[i].state == TRIBUS_CHILD_BACKOFF)
+            rows[i].state == TRIBUS_CHILD_STARTING ||
+            (rows[i].state == TRIBUS_CHILD_BACKOFF && strcmp(rows[i].kind, "redis") != 0))
             state = START_WAITING;
         if (rows[i].state == TRIBUS_CHILD_UP && strcmp(rows[i].kind, "engine") == 0)
             (*engines)++;
     }
     for (uint32_t i = 0; state == START_SETTLED && !quiet && i < count; i++)
-        if (rows[i].state == TRIBUS_CHILD_FAILED)
+        if (rows[i].state == TRIBUS_CHILD_FAILED || rows[i].state == TRIBUS_CHILD_BACKOFF)
             complain_about(cfg, &rows[i], "; going on without it");
     return state;
 }
@@ -239,7 +244,7 @@ int tribus_start(const tribus_start_cfg *cfg, pid_t *pid)
         return tribus_cli_complain(cfg->command, "%s: not there; build it with make", path);
     log = open_log(cfg->platform, log_path, sizeof(log_path));
     if (log < 0)
-        return tribus_cli_complain(cfg->command, "%s: %s", log_path, strerror(errno));
+        return tribus_cli_fail(cfg->command);
     (void)fflush(NULL);
     *pid = fork();
     if (*pid == 0)

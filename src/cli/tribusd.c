@@ -207,7 +207,7 @@ static tribus_status find_folders(daemon_state *d)
 /* Users for the servers that we start. */
 static tribus_status secure(daemon_state *d)
 {
-    tribus_status st = tribus_os_make_folders(d->runtime_folder);
+    tribus_status st = tribus_os_private_folder(d->runtime_folder);
 
     if (st == TRIBUS_OK && d->platform.redis.secure)
         st = tribus_acl_prepare(d->runtime_folder, d->password);

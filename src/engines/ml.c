@@ -381,6 +381,7 @@ static tribus_status step(tribus_engine *e, void *state, int64_t now_ns, int64_t
         m->awaited = TRIBUS_EMPTY;
         publish_result(e, m, now_ns);
         tribus_pipeline_release(m->pipe, m->last.run);
+        tribus_engine_detail(e, ""); /* only a result shows that there is a host again */
     }
     if (m->awaited == TRIBUS_PEER_LOST) {
         tribus_engine_complain(e, "waiting for a new compute host");
@@ -390,7 +391,6 @@ static tribus_status step(tribus_engine *e, void *state, int64_t now_ns, int64_t
     }
     if (m->awaited != TRIBUS_EMPTY && m->awaited != TRIBUS_TIMEOUT)
         return m->awaited;
-    tribus_engine_detail(e, "");
     return TRIBUS_OK;
 }
 

@@ -8,6 +8,7 @@
 #include "base/error.h"
 #include "base/os.h"
 #include "fabric/layout.h"
+#include "fabric/ring.h"
 
 #include <stdlib.h>
 
@@ -213,8 +214,11 @@ static int ready(void *context)
     tribus_lanes *l = context;
 
     for (uint32_t i = 0; i < l->count; i++) {
-        const tribus_status st = look(l, i);
+        tribus_status st;
 
+        if (!tribus_ring_ready(l->rings[i])) /* asked often: look() would count each time */
+            continue;
+        st = look(l, i);
         if (st != TRIBUS_EMPTY && st != TRIBUS_FULL) {
             l->found = st;
             return 1;

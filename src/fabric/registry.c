@@ -106,8 +106,9 @@ void tribus_registry_clear_object(tribus_registry_shm *registry, uint32_t number
     row_write(&registry->objects[number], NULL, 0);
 }
 
-#define LEASE_USED UINT64_C(0x8000000000000000)
-#define LEASE_DEAD UINT64_C(0x4000000000000000)
+#define LEASE_USED     UINT64_C(0x8000000000000000)
+#define LEASE_DEAD     UINT64_C(0x4000000000000000)
+#define LEASE_HEIRLESS UINT64_C(0x2000000000000000)
 
 void tribus_registry_put_lease(tribus_registry_shm *registry, uint32_t i,
                                const tribus_registry_lease *lease)
@@ -116,6 +117,7 @@ void tribus_registry_put_lease(tribus_registry_shm *registry, uint32_t i,
 
     if (lease != NULL)
         word = LEASE_USED | (lease->dead ? LEASE_DEAD : 0u) |
+               (lease->heirless ? LEASE_HEIRLESS : 0u) |
                (uint64_t)(lease->holder & 63u) << 32 |
                (uint64_t)(lease->object & 0xffffu) << 16 | (lease->participant & 0xffffu);
     if (i >= tribus_load_rlx(&registry->leases_high))     /* ours: one writer */
@@ -133,6 +135,7 @@ tribus_status tribus_registry_get_lease(const tribus_registry_shm *registry, uin
         return TRIBUS_EMPTY;
     word = tribus_load_acq(&registry->leases[i]); /* A5 pairs with R5 */
     lease.dead = (word & LEASE_DEAD) != 0;
+    lease.heirless = (word & LEASE_HEIRLESS) != 0;
     lease.holder = (uint32_t)(word >> 32) & 63u;
     lease.object = (uint32_t)(word >> 16) & 0xffffu;
     lease.participant = (uint32_t)word & 0xffffu;

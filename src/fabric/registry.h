@@ -83,6 +83,7 @@ _Static_assert(sizeof(tribus_registry_life) <= TRIBUS_REGISTRY_ROW_WORDS * 8u,
  *   32..37  holder  16..31  object  0..15  participant */
 typedef struct tribus_registry_lease {
     bool dead;
+    bool heirless; /* dead, and no participant is its successor */
     uint32_t holder;
     uint32_t object;
     uint32_t participant;

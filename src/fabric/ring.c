@@ -466,8 +466,7 @@ void tribus_ring_set_counters(tribus_ring *r, tribus_counters *c)
     r->counters = c;
 }
 
-/* Nonzero when peek or claim would not say EMPTY or FULL. */
-static int ready(void *context)
+int tribus_ring_ready(void *context)
 {
     const tribus_ring *r = context;
 
@@ -485,9 +484,9 @@ tribus_status tribus_ring_wait(tribus_ring *r, const tribus_wait_cfg *cfg)
 {
     tribus_status st;
 
-    if (!ready(r)) {
+    if (!tribus_ring_ready(r)) {
         tribus_counter_bump(r->counters, TRIBUS_COUNT_WAITS, 1);
-        st = tribus_doorbell_wait(&r->sleep, 1, ready, r, cfg);
+        st = tribus_doorbell_wait(&r->sleep, 1, tribus_ring_ready, r, cfg);
         if (st != TRIBUS_OK)
             return st;
         tribus_counter_bump(r->counters, TRIBUS_COUNT_WAKES, 1);

@@ -93,6 +93,9 @@ static inline void tribus_ring_offer(tribus_ring *r, uint64_t end)
     }
 }
 
+/* Nonzero when peek or claim would not say EMPTY or FULL; counts nothing. */
+int tribus_ring_ready(void *ring);
+
 tribus_status tribus_ring_corrupt(tribus_ring *r, const char *what, uint64_t value);
 
 /* ring_latest.c: the same calls where the oldest is overwritten */

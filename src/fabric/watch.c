@@ -58,7 +58,7 @@ static void *watch(void *context)
         if (armed == DISARMED) {
             st = tribus_os_futex_wait(&w->armed, DISARMED, -1);
             if (st != TRIBUS_OK)
-                return NULL;
+                break;
             continue;
         }
         for (uint32_t i = 0; i < w->count; i++)
@@ -66,11 +66,13 @@ static void *watch(void *context)
         seen[w->count] = ARMED;
         st = tribus_os_futex_wait_any(w->words, seen, w->count + 1u, TRIBUS_SLEEP_STEP_NS);
         if (st != TRIBUS_OK && st != TRIBUS_TIMEOUT)
-            return NULL;
+            break;
         /* Armed again meanwhile is still armed: the look then is one too many. */
         if (tribus_cas_ar(&w->armed, &armed, DISARMED))
             fire(w);
     }
+    fire(w); /* a bell is no longer mapped, say: who waits for us must look */
+    return NULL;
 }
 
 tribus_status tribus_watch_open(tribus_doorbell_shm *const *bells, uint32_t count,

@@ -2,7 +2,7 @@
 """The main job, end to end, with real servers, a real model and real processes."""
 import json
 
-from platform_fixture import Platform, check, data
+from platform_fixture import Platform, check, data, wait_for
 
 
 def demo(platform, *args):
@@ -47,5 +47,15 @@ def lobster_day_is_published_whole_and_as_the_reference_says():
     check_pipeline(out)
 
 
+def status_shows_the_pipeline_and_where_its_stages_run():
+    with Platform() as platform:
+        platform.up()
+        text = wait_for(lambda: "pipeline ml-risk" in (t := platform.run("status").stdout) and t,
+                        60, "tribus status shows pipeline ml-risk")
+        for word in ("stage forecast", "stage risk", "on host-neural", "on host-gpu"):
+            check(word in text, f"'{word}' is not in: {text}")
+
+
 simulator_at_its_default_rate_loses_no_message()
+status_shows_the_pipeline_and_where_its_stages_run()
 lobster_day_is_published_whole_and_as_the_reference_says()

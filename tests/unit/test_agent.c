@@ -2,6 +2,7 @@
  * labels: multiprocess
  */
 #include "agent_fixture.h"
+#include "tribus/bus.h"
 #include "base/os.h"
 #include "base/random.h"
 #include "fabric/agent_call.h"
@@ -563,6 +564,30 @@ static tribus_status create_and_write(void)
     return st;
 }
 
+static void publish_one(tribus_bus *bus)
+{
+    tribus_msg_any m;
+
+    OK(tribus_wire_init(&m, sizeof(m), TRIBUS_MSG_ENGINE_HEALTH));
+    OK(tribus_bus_publish(bus, &m.header));
+}
+
+static void look_on_messages(tribus_session *s)
+{
+    const tribus_bus_cfg cfg = {.observe = 1};
+    const tribus_bus_filter last = {.history = 1};
+    const tribus_wait_cfg patient = {.timeout_ns = 60000000000};
+    const tribus_msg_header *m = NULL;
+    tribus_subscription *sub;
+    tribus_bus *bus;
+
+    OK(tribus_bus_open(s, &cfg, &bus));
+    OK(tribus_bus_subscribe(bus, &last, &sub));
+    OK(tribus_bus_next_wait(sub, &m, NULL, &patient));
+    CHECK(m->type == TRIBUS_MSG_ENGINE_HEALTH);
+    tribus_bus_close(bus);
+}
+
 /* TRIBUS_OK when it can look at everything and change nothing. */
 static tribus_status look_only(void)
 {
@@ -584,6 +609,7 @@ static tribus_status look_only(void)
     CHECK(tribus_agent_ask_stop(fixture_path(), 0) == TRIBUS_REFUSED);
     tribus_session_drop(s, &o, 1);
     CHECK(fixture_find_object(s, "ours", &o));
+    look_on_messages(s);
     tribus_session_close(s);
     return TRIBUS_OK;
 }
@@ -592,6 +618,7 @@ static void other_users_get_what_their_groups_say(void)
 {
     tribus_agent *agent;
     tribus_session *s;
+    tribus_bus *bus;
     struct stat st;
     void *mem;
 
@@ -617,7 +644,10 @@ static void other_users_get_what_their_groups_say(void)
     s = fixture_session("owner");
     OK(tribus_session_create_object(s, "ours", TRIBUS_OBJECT_REGION, 64, 0, NULL, &mem));
     (void)snprintf(mem, 64, "by owner");
+    OK(tribus_bus_open(s, NULL, &bus));
+    publish_one(bus);
     CHECK(as_other_user(look_only) == TRIBUS_OK);
+    tribus_bus_close(bus);
     tribus_session_close(s);
     tribus_agent_stop(agent);
     agent = NULL;

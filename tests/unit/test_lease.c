@@ -165,6 +165,29 @@ static void letting_go_is_like_dying_for_one_region(void)
     tribus_agent_stop(agent);
 }
 
+static void a_number_that_goes_to_another_name_does_not_go_on(void)
+{
+    tribus_agent *agent = fixture_agent((tribus_agent_cfg){0});
+    shared s = owner_of_a_region("owner");
+    tribus_session *first = fixture_session("first"), *second;
+    uint32_t h = 99, again = 99, slots = 0;
+    int successor = 7;
+
+    OK(tribus_session_hold(first, &s.object, &h, NULL));
+    give(&s, h);
+    tribus_session_close(first);
+    (void)wait_dead(&s, UINT64_C(1) << h);
+    second =
+        fixture_session("second"); /* the lowest number that is free: that of the first */
+    OK(tribus_session_hold(second, &s.object, &again, &successor));
+    CHECK(again != h && successor == 0);
+    OK(tribus_session_reclaim(s.session, &s.object, s.region, &slots));
+    CHECK(slots == 1 && tribus_region_free_slots(s.region) == SLOTS);
+    tribus_session_close(second);
+    close_shared(&s);
+    tribus_agent_stop(agent);
+}
+
 static void there_are_sixty_one_holders_and_leases_go_with_their_region(void)
 {
     tribus_agent *agent = fixture_agent((tribus_agent_cfg){0});
@@ -242,6 +265,7 @@ int main(void)
     what_a_killed_holder_held_comes_back();
     a_holder_that_is_started_again_goes_on_until_it_is_taken_back();
     letting_go_is_like_dying_for_one_region();
+    a_number_that_goes_to_another_name_does_not_go_on();
     there_are_sixty_one_holders_and_leases_go_with_their_region();
     leases_survive_the_agent();
     return 0;

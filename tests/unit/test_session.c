@@ -156,6 +156,50 @@ static void a_removed_name_can_be_used_again_and_is_another_object(void)
     tribus_agent_stop(agent);
 }
 
+static void a_mapping_goes_with_its_last_user(void)
+{
+    tribus_agent *agent = fixture_agent((tribus_agent_cfg){0});
+    tribus_session *a = fixture_session("a"), *b = fixture_session("b");
+    tribus_object o, seen;
+    void *mem_a, *mem_b, *again;
+    unsigned char pages;
+
+    OK(tribus_session_create_object(a, "x", TRIBUS_OBJECT_REGION, 64, 0, &o, &mem_a));
+    OK(tribus_session_open_object(b, "x", 1, &seen, &mem_b));
+    OK(tribus_session_open_object(b, "x", 0, &seen, &again));
+    CHECK(again == mem_b);
+    tribus_session_drop(b, &seen, 0);
+    (void)snprintf(mem_a, 64, "still here");
+    CHECK_TEXT(mem_b, "still here");
+    tribus_session_drop(b, &seen, 0);
+    CHECK(mincore(mem_b, 4096, &pages) == -1 && errno == ENOMEM);
+    tribus_session_drop(b, &seen, 0); /* one too many harms nobody */
+    CHECK_TEXT(mem_a, "still here");
+    tribus_session_close(b);
+    tribus_session_close(a);
+    tribus_agent_stop(agent);
+}
+
+static void a_name_used_again_is_not_what_its_former_owner_left(void)
+{
+    tribus_agent *agent = fixture_agent((tribus_agent_cfg){0});
+    tribus_session *a = fixture_session("a"), *b = fixture_session("b");
+    tribus_object first, second, seen;
+    void *mem_a, *mem_b, *mem_b2;
+
+    OK(tribus_session_create_object(a, "x", TRIBUS_OBJECT_TOPIC, 64, 0, &first, &mem_a));
+    OK(tribus_session_open_object(b, "x", 1, &seen, &mem_b));
+    (void)snprintf(mem_a, 64, "the first");
+    tribus_session_leave(a, &first);
+    OK(tribus_session_create_object(a, "x", TRIBUS_OBJECT_TOPIC, 64, 0, &second, &mem_a));
+    OK(tribus_session_open_object(b, "x", 1, &seen, &mem_b2));
+    CHECK(seen.generation == second.generation && mem_b2 != mem_b);
+    CHECK_TEXT(mem_b, "the first");
+    tribus_session_close(b);
+    tribus_session_close(a);
+    tribus_agent_stop(agent);
+}
+
 static void objects_leave_with_their_creator_unless_they_stay(void)
 {
     tribus_agent *agent = fixture_agent((tribus_agent_cfg){0});
@@ -336,6 +380,8 @@ int main(void)
     names_with_other_characters_are_refused();
     an_object_is_the_same_memory_for_both();
     a_removed_name_can_be_used_again_and_is_another_object();
+    a_mapping_goes_with_its_last_user();
+    a_name_used_again_is_not_what_its_former_owner_left();
     objects_leave_with_their_creator_unless_they_stay();
     the_memory_limit_is_an_error_that_says_how_much();
     objects_of_one_participant_are_bounded();
