@@ -32,7 +32,7 @@
 /* The agent touches every page of a new object before it answers: 1 GiB takes 0.6 s. */
 #define NS_PER_BYTE_CREATED 4
 #define MOST_CREATED        (UINT64_C(1) << 44) /* no machine gives more: no overflow */
-#define LOOK_NS             INT64_C(20000000) /* between two looks at the agent */
+#define LOOK_NS             INT64_C(20000000)   /* between two looks at the agent */
 #define REJOIN_NS           INT64_C(2000000000)
 
 typedef struct mapped {
@@ -574,8 +574,7 @@ static tribus_status keep_descriptor(tribus_session *s, const tribus_object *o, 
     if (st != TRIBUS_OK)
         return st;
     *out = &s->objects[s->object_count++];
-    **out = (mapped){
-        .object = *o, .users = 1, .writable = 1, .created = created, .fd = fd};
+    **out = (mapped){.object = *o, .users = 1, .writable = 1, .created = created, .fd = fd};
     return TRIBUS_OK;
 }
 
@@ -650,8 +649,7 @@ tribus_status tribus_session_open_descriptor(tribus_session *s, const char *name
             st = keep_descriptor(s, &reply.body.object, fds[0], 0, &m);
         for (uint32_t i = m != NULL ? 1 : 0; i < reply.fd_count; i++)
             (void)close(fds[i]);
-    }
-    else if (st == TRIBUS_OK && m->object.kind == TRIBUS_OBJECT_DEVICE)
+    } else if (st == TRIBUS_OK && m->object.kind == TRIBUS_OBJECT_DEVICE)
         m->users++;
     if (st == TRIBUS_OK && (m == NULL || m->object.kind != TRIBUS_OBJECT_DEVICE))
         st = tribus_error_set(TRIBUS_BAD_ARG, "it is memory of the host");
