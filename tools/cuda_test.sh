@@ -18,7 +18,7 @@ run() {
     *) echo "== $name: FAILED ($rc)"; failed=1 ;;
     esac
 }
-for program in card_work card_quant card_stream card_wakers card_death; do
+for program in card_work card_quant card_stream card_pipeline card_wakers card_death; do
     run "$program" "$tests/$program"
 done
 if [ "${2:-}" = sanitize ]; then

@@ -785,6 +785,11 @@ tribus_status tribus_quant_qp_solve(const tribus_quant_qp *qp, void *work, doubl
     out->kkt = residual(&s);
     for (uint32_t i = 0; i < s.n; i++)
         out->objective += (s.g[i] - 0.5 * s.hx[i]) * s.x[i];
+    if (!isfinite(out->objective)) { /* the residual does not see a NaN */
+        head->warm_vars = 0;
+        tribus_quant_why_set(why, "H is not positive semi-definite");
+        return TRIBUS_BAD_DATA;
+    }
     if (found == 1 && out->kkt <= 1e-8)
         return TRIBUS_OK;
     tribus_quant_why_set(why, "no optimum after %u steps: KKT residual %g", s.iterations,

@@ -167,7 +167,7 @@ static void flow(bench *b, uint32_t trades, uint32_t levels, uint32_t buckets)
     size = c.in[1].at;
     book = c.in[2].at;
     for (uint32_t i = 0; i < trades; i++) {
-        level += 0.01 * floor(3.0 * normal(b));
+        level = fmax(90.0, level + 0.01 * floor(0.5 + 3.0 * normal(b)));
         price[i] = (float)level;
         size[i] = (float)floor(1.0 + 500.0 * draw(b));
     }

@@ -86,6 +86,7 @@ typedef struct fixture_host {
     const fixture_plan *plan;
     uint32_t participant, domains;
     int64_t spin_ns;
+    const char *device; /* NULL: the CPU */
     _Atomic(uint32_t) stop;
 } fixture_host;
 
@@ -98,7 +99,8 @@ static inline void *fixture_host_main(void *context)
 {
     fixture_host *f = context;
     const tribus_peers peers = fixture_peers(f->participant);
-    const tribus_host_cfg cfg = {.domains = f->domains,
+    const tribus_host_cfg cfg = {.device = f->device,
+                                 .domains = f->domains,
                                  .spin_ns = f->spin_ns,
                                  .stopped = fixture_stopped,
                                  .context = f};
@@ -120,14 +122,23 @@ static inline void *fixture_host_main(void *context)
     return NULL;
 }
 
-static inline void fixture_host_start(fixture_host *f, const fixture_plan *plan,
-                                      uint32_t participant, uint32_t domains)
+/* device: of the host, NULL the CPU. */
+static inline void fixture_host_start_on(fixture_host *f, const fixture_plan *plan,
+                                         uint32_t participant, uint32_t domains,
+                                         const char *device)
 {
     memset(f, 0, sizeof(*f));
     f->plan = plan;
     f->participant = participant;
     f->domains = domains;
+    f->device = device;
     CHECK(pthread_create(&f->thread, NULL, fixture_host_main, f) == 0);
+}
+
+static inline void fixture_host_start(fixture_host *f, const fixture_plan *plan,
+                                      uint32_t participant, uint32_t domains)
+{
+    fixture_host_start_on(f, plan, participant, domains, NULL);
 }
 
 static inline void fixture_host_stop(fixture_host *f)
