@@ -901,7 +901,8 @@ class HybridPipelineCoord(Message):
     DURABLE = False
     request: int = _field("u64", default=0)  # repeated in the reply
     pipeline: str = _field("text", 32)  # name of the pipeline
-    stages: str = _field("text", 104, default="")  # register: domain:operation, separated by >
+    stages: str = _field("text", 40, default="")  # register: domain:operation, separated by >
+    inputs: str = _field("text", 104, default="")  # start: input=number, or input=region:slot:generation, separated by spaces
     run: int = _field("u64", default=0)  # start: the run begun
     runs_done: int = _field("u64", default=0)  # report: ended well
     runs_failed: int = _field("u64", default=0)  # report: ended badly

@@ -13,7 +13,6 @@
 struct tribus_pipeline_answer {
     tribus_pipeline *pipes[MOST];
     char names[MOST][TRIBUS_PIPELINE_NAME_BYTES];
-    uint64_t runs[MOST];
     uint32_t count;
 };
 
@@ -46,7 +45,6 @@ static void drop(tribus_pipeline_answer *a, uint32_t i)
     tribus_pipeline_close(a->pipes[i]);
     a->count--;
     a->pipes[i] = a->pipes[a->count];
-    a->runs[i] = a->runs[a->count];
     memmove(a->names[i], a->names[a->count], sizeof(a->names[i]));
 }
 
@@ -81,7 +79,7 @@ static tribus_status add(tribus_pipeline_answer *a, tribus_session *session,
     if (st != TRIBUS_OK)
         return st;
     (void)snprintf(a->names[a->count], sizeof(a->names[0]), "%s", name);
-    a->runs[a->count++] = 0;
+    a->count++;
     return TRIBUS_OK;
 }
 
@@ -94,38 +92,22 @@ static void collect(tribus_pipeline *pipe)
         tribus_pipeline_release(pipe, result.run);
 }
 
-static tribus_status start(tribus_pipeline_answer *a, const char *name, uint64_t *run)
+static tribus_status start(const tribus_pipeline_answer *a, tribus_session *session,
+                           tribus_msg_hybrid_pipeline_coord *m)
 {
-    const int32_t i = find(a, name);
-    const char *input;
-    tribus_tensor shape;
+    const int32_t i = find(a, m->pipeline);
     tribus_status st;
 
     if (i < 0)
         return tribus_error_set(TRIBUS_NOT_FOUND, "%s was not registered from the wire",
-                                name);
+                                m->pipeline);
     collect(a->pipes[i]);
     st = tribus_pipeline_claim(a->pipes[i]);
     if (st == TRIBUS_FULL)
         return tribus_error_set(st, "as many runs as allowed are in flight");
-    for (uint32_t k = 0;
-         st == TRIBUS_OK &&
-         tribus_pipeline_get_input(a->pipes[i], k, &input, &shape) == TRIBUS_OK;
-         k++) {
-        tribus_tensor t;
-
-        if (a->runs[i] > 0)
-            continue; /* slots hold the values of a run before, zeros */
-        st = tribus_pipeline_input(a->pipes[i], k, &t);
-        if (st == TRIBUS_OK)
-            memset(tribus_tensor_address(&t), 0,
-                   (size_t)tribus_tensor_elements(&t) * tribus_dtype_bytes(t.dtype));
-    }
     if (st == TRIBUS_OK)
-        st = tribus_pipeline_submit(a->pipes[i], 0, run);
-    if (st == TRIBUS_OK)
-        a->runs[i]++;
-    return st;
+        st = tribus_pipeline_answer_inputs(session, a->pipes[i], m->inputs);
+    return st == TRIBUS_OK ? tribus_pipeline_submit(a->pipes[i], 0, &m->run) : st;
 }
 
 static void fill(const tribus_pipeline *pipe, tribus_msg_hybrid_pipeline_coord *m)
@@ -187,7 +169,7 @@ tribus_status tribus_pipeline_answer_request(void *answer, tribus_session *sessi
     case TRIBUS_WIRE_PIPELINE_REGISTER:
         return add(a, session, m->pipeline);
     case TRIBUS_WIRE_PIPELINE_START:
-        return start(a, m->pipeline, &m->run);
+        return start(a, session, m);
     case TRIBUS_WIRE_PIPELINE_STOP:
         if (i < 0)
             return tribus_pipeline_stop(session, m->pipeline);
