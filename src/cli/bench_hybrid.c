@@ -2,8 +2,10 @@
  * the same operations on the same numbers, in turns within one run.
  *
  * A run's time is from the submitter having its inputs in memory to it having the result in
- * memory. Compute is the time inside operations along the longest path; what is left is
- * hand-off: queues, wake-ups, and on the Redis paths encoding, copying and decoding.
+ * memory. Compute is the time inside operations along the longest path; queue is where a stage
+ * of that path had all its inputs and waited for its host to finish another stage (with one
+ * host for both domains, stages that could run side by side do not); what is left is hand-off:
+ * wake-ups, and on the Redis paths encoding, copying and decoding, and their queues.
  */
 #include "cli/bench_hosts.h"
 #include "cli/bench_case.h"
@@ -31,7 +33,7 @@ typedef struct options {
 } options;
 
 typedef struct samples {
-    int64_t *total, *compute, *handoff;
+    int64_t *total, *compute, *queue, *handoff;
     uint32_t count;
     int64_t busy_ns; /* time the samples took together */
 } samples;
@@ -51,13 +53,14 @@ static bool failed(void)
 
 /* ---- the bus ---- */
 
-static bool keep(samples *s, int64_t total, int64_t compute)
+static bool keep(samples *s, int64_t total, int64_t compute, int64_t queue)
 {
     if (s->count == MOST)
         return false;
     s->total[s->count] = total;
     s->compute[s->count] = compute;
-    s->handoff[s->count] = total - compute;
+    s->queue[s->count] = queue;
+    s->handoff[s->count] = total - compute - queue;
     s->count++;
     s->busy_ns += total;
     return true;
@@ -93,7 +96,7 @@ static bool bus_run(bench *b, tribus_pipeline *pipe, samples *s)
         (void)tribus_cli_complain(COMMAND, "stage %s: %s", r.stage, r.text);
         return false;
     }
-    if (!keep(s, r.finished_ns - r.submitted_ns, r.compute_ns))
+    if (!keep(s, r.finished_ns - r.submitted_ns, r.compute_ns, r.queue_ns))
         return true;
     tribus_pipeline_release(pipe, r.run);
     return true;
@@ -146,7 +149,7 @@ static bool remote_run(bench *b, const tribus_graph *g, tribus_bench_remote *rem
     }
     if (!tribus_bench_remote_run(remote, &total, &compute))
         return false;
-    (void)keep(s, total, compute);
+    (void)keep(s, total, compute, 0);
     return true;
 }
 
@@ -274,7 +277,9 @@ static void print_rows(const bench *b, run_of_case *r)
         const int64_t p50 = at_share(s->total, s->count, 0.5);
         const int64_t p99 = at_share(s->total, s->count, 0.99);
         const int64_t compute = at_share(s->compute, s->count, 0.5);
+        const int64_t queue = at_share(s->queue, s->count, 0.5);
         const int64_t handoff = at_share(s->handoff, s->count, 0.5);
+        const double share = p50 > 0 ? (double)handoff / (double)p50 : 0.0;
 
         if (s->count == 0)
             continue;
@@ -285,10 +290,12 @@ static void print_rows(const bench *b, run_of_case *r)
         if (b->o.json) {
             printf("{\"bench\":\"hybrid\",\"case\":\"%s\",\"path\":\"%s\",\"sizes\":\"%s\","
                    "\"total_p50_ns\":%lld,\"total_p99_ns\":%lld,\"compute_p50_ns\":%lld,"
-                   "\"handoff_p50_ns\":%lld,\"runs_per_s\":%.1f,\"runs\":%u,\"equal\":%s",
+                   "\"queue_p50_ns\":%lld,"
+                   "\"handoff_p50_ns\":%lld,\"handoff_share\":%.4f,\"runs_per_s\":%.1f,"
+                   "\"runs\":%u,\"equal\":%s",
                    r->c->name, path_names[p], r->c->sizes, (long long)p50, (long long)p99,
-                   (long long)compute, (long long)handoff, rate, s->count,
-                   r->equal ? "true" : "false");
+                   (long long)compute, (long long)queue, (long long)handoff, share, rate,
+                   s->count, r->equal ? "true" : "false");
             if (p == PATH_BUS)
                 printf(",\"in_flight\":%u,\"in_flight_runs_per_s\":%.1f,\"hosts\":%lld,"
                        "\"spin_us\":%lld,\"zero_copy\":%.4f",
@@ -297,9 +304,9 @@ static void print_rows(const bench *b, run_of_case *r)
             printf("}\n");
             continue;
         }
-        printf("%-18s %-13s %10.1f %10.1f %10.1f %10.1f %9.0f", r->c->name, path_names[p],
-               (double)p50 / 1e3, (double)p99 / 1e3, (double)compute / 1e3,
-               (double)handoff / 1e3, rate);
+        printf("%-18s %-13s %10.1f %10.1f %10.1f %8.1f %10.1f %6.1f %9.0f", r->c->name,
+               path_names[p], (double)p50 / 1e3, (double)p99 / 1e3, (double)compute / 1e3,
+               (double)queue / 1e3, (double)handoff / 1e3, 100.0 * share, rate);
         if (p == PATH_BUS && json_total > 0)
             printf("   total -%.0f %%, hand-off 1/%.0f, %.0f runs/s with %u in flight%s",
                    100.0 * (1.0 - (double)p50 / (double)json_total),
@@ -317,8 +324,10 @@ static bool run_case(bench *b, const tribus_bench_case *c)
     for (uint32_t p = 0; p < PATHS; p++) {
         r.s[p].total = calloc(MOST, sizeof(int64_t));
         r.s[p].compute = calloc(MOST, sizeof(int64_t));
+        r.s[p].queue = calloc(MOST, sizeof(int64_t));
         r.s[p].handoff = calloc(MOST, sizeof(int64_t));
-        ok = ok && r.s[p].total != NULL && r.s[p].compute != NULL && r.s[p].handoff != NULL;
+        ok = ok && r.s[p].total != NULL && r.s[p].compute != NULL && r.s[p].queue != NULL &&
+             r.s[p].handoff != NULL;
     }
     ok = ok && open_case(b, &r) && take_turns(b, &r);
     if (ok)
@@ -327,6 +336,7 @@ static bool run_case(bench *b, const tribus_bench_case *c)
         tribus_bench_remote_close(r.remote[p]);
         free(r.s[p].total);
         free(r.s[p].compute);
+        free(r.s[p].queue);
         free(r.s[p].handoff);
     }
     tribus_pipeline_close(r.pipe);
@@ -339,9 +349,9 @@ static bool run_all(bench *b)
 
     if (!b->o.json)
         printf("microseconds; same compute on every path, one run at a time, %lld host%s, "
-               "spinning %lld us\n\n%-18s %-13s %10s %10s %10s %10s %9s\n",
+               "spinning %lld us\n\n%-18s %-13s %10s %10s %10s %8s %10s %6s %9s\n",
                (long long)b->o.hosts, b->o.hosts == 1 ? "" : "s", (long long)b->o.spin_us,
-               "case", "path", "p50", "p99", "compute", "hand-off", "runs/s");
+               "case", "path", "p50", "p99", "compute", "queue", "hand-off", "%", "runs/s");
     for (uint32_t i = 0; ok && tribus_bench_case_at(i) != NULL; i++) {
         const tribus_bench_case *c = tribus_bench_case_at(i);
 

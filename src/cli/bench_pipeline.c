@@ -1,26 +1,36 @@
 /* bench_pipeline.c -- `tribus bench pipeline`: what the pipeline itself costs. Stages that do
- * next to nothing, in a chain and fanned out, one run at a time; and how many small runs a
- * second go through with many in flight. */
+ * next to nothing, in a chain and fanned out, one run at a time; how many small runs a second
+ * go through with many in flight; and what is burnt when nothing runs. */
 #include "cli/bench_hosts.h"
 #include "cli/commands.h"
 
 #include "base/clock.h"
 #include "tribus/pipeline.h"
 
+#include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define COMMAND     "bench pipeline"
 #define FLOATS      64
 #define PATIENCE_NS INT64_C(60000000000)
 #define MOST        100000u
+#define IDLE_US     2000000
 
 typedef struct options {
     int64_t hosts, spin_us;
     double seconds;
     bool json;
 } options;
+
+/* What the rows say together. */
+typedef struct findings {
+    double least_edge[2], most_edge[2]; /* of chains and fan-outs of 10 and more stages */
+    double runs_per_s, stages_per_s;
+    uint32_t runs_stages, stages_stages; /* stages of the pipelines that did those */
+} findings;
 
 typedef struct shape {
     const char *name; /* "chain": one after the other; "fan-out": all read the input */
@@ -141,8 +151,29 @@ static void print_row(const options *o, const shape *s, const tribus_pipeline *p
     (void)fflush(stdout);
 }
 
+static void note(findings *f, const shape *s, double edge_ns, double rate)
+{
+    const int kind = strcmp(s->name, "chain") == 0 ? 0 : 1;
+    const double stages = rate * (double)s->stages;
+
+    if (s->runs == 1 && s->stages >= 10) {
+        if (f->least_edge[kind] <= 0.0 || edge_ns < f->least_edge[kind])
+            f->least_edge[kind] = edge_ns;
+        if (edge_ns > f->most_edge[kind])
+            f->most_edge[kind] = edge_ns;
+    }
+    if (s->runs > 1 && s->stages > 1 && rate > f->runs_per_s) {
+        f->runs_per_s = rate;
+        f->runs_stages = s->stages;
+    }
+    if (s->runs > 1 && stages > f->stages_per_s) {
+        f->stages_per_s = stages;
+        f->stages_stages = s->stages;
+    }
+}
+
 static bool run_shape(const options *o, const tribus_bench_hosts *bus, const shape *s,
-                      int64_t *samples)
+                      int64_t *samples, findings *found)
 {
     char *text = text_of(s, o->hosts);
     const tribus_pipeline_cfg cfg = {.text = text,
@@ -157,13 +188,114 @@ static bool run_shape(const options *o, const tribus_bench_hosts *bus, const sha
     ok = text != NULL && tribus_pipeline_register(bus->session, &cfg, &pipe) == TRIBUS_OK &&
          tribus_pipeline_ready_wait(pipe, PATIENCE_NS) == TRIBUS_OK &&
          measure(o, pipe, samples, &count, &rate);
-    if (ok && count > 0)
+    if (ok && count > 0) {
+        tribus_pipeline_stats stats;
+
         print_row(o, s, pipe, samples, count, rate);
-    else
+        tribus_pipeline_get_stats(pipe, &stats);
+        note(found, s, (double)samples[count / 2] / (double)stats.links, rate);
+    } else {
         (void)tribus_cli_fail(COMMAND);
+    }
     tribus_pipeline_close(pipe);
     free(text);
     return ok;
+}
+
+/* ---- nothing to do ---- */
+
+/* CPU time of all threads of a process so far; 0 when there is none. */
+static uint64_t cpu_ns(int32_t pid)
+{
+    char path[320];
+    uint64_t sum = 0;
+    DIR *tasks;
+    const struct dirent *e;
+
+    (void)snprintf(path, sizeof(path), "/proc/%d/task", pid);
+    tasks = opendir(path);
+    while (tasks != NULL && (e = readdir(tasks)) != NULL) {
+        unsigned long long ns = 0;
+        FILE *f;
+
+        (void)snprintf(path, sizeof(path), "/proc/%d/task/%s/schedstat", pid, e->d_name);
+        f = e->d_name[0] != '.' ? fopen(path, "r") : NULL;
+        if (f != NULL && fscanf(f, "%llu", &ns) == 1)
+            sum += ns;
+        if (f != NULL)
+            (void)fclose(f);
+    }
+    if (tasks != NULL)
+        (void)closedir(tasks);
+    return sum;
+}
+
+/* Of the agent, which is in this process, and of every host. */
+static uint64_t platform_cpu_ns(const tribus_bench_hosts *bus, uint32_t *processes)
+{
+    tribus_participant row;
+    uint32_t cursor = 0;
+    uint64_t sum = cpu_ns((int32_t)getpid());
+
+    *processes = 1;
+    while (tribus_session_next_participant(bus->session, &cursor, &row) == TRIBUS_OK) {
+        if (row.alive == 0 || row.pid == (int32_t)getpid())
+            continue;
+        sum += cpu_ns(row.pid);
+        ++*processes;
+    }
+    return sum;
+}
+
+/* A registered pipeline, ready, with nothing to do. */
+static bool idle_row(const options *o, const tribus_bench_hosts *bus)
+{
+    const shape s = {"chain", 4, 8};
+    char *text = text_of(&s, o->hosts);
+    const tribus_pipeline_cfg cfg = {.text = text, .path = "bench"};
+    tribus_pipeline *pipe = NULL;
+    uint32_t processes = 0;
+    uint64_t before;
+    int64_t start;
+    double share;
+    bool ok = text != NULL &&
+              tribus_pipeline_register(bus->session, &cfg, &pipe) == TRIBUS_OK &&
+              tribus_pipeline_ready_wait(pipe, PATIENCE_NS) == TRIBUS_OK;
+
+    if (!ok)
+        (void)tribus_cli_fail(COMMAND);
+    (void)usleep(IDLE_US / 4); /* until the last spinning is over */
+    before = platform_cpu_ns(bus, &processes);
+    start = tribus_now_ns();
+    (void)usleep(IDLE_US);
+    share = (double)(platform_cpu_ns(bus, &processes) - before) /
+            (double)(tribus_now_ns() - start);
+    if (ok && o->json)
+        printf("{\"bench\":\"pipeline\",\"case\":\"idle\",\"processes\":%u,"
+               "\"cpu_share\":%.5f}\n",
+               processes, share);
+    else if (ok)
+        printf("    idle, agent and hosts together, of one core   %6.2f %%   wanted: 0\n",
+               100.0 * share);
+    tribus_pipeline_close(pipe);
+    free(text);
+    return ok;
+}
+
+static void print_findings(const findings *f)
+{
+    static const char *const kinds[] = {"chain", "fan-out"};
+
+    printf("\n");
+    for (int k = 0; k < 2; k++)
+        printf("    %-7s of 10 to 1000, cost per edge: middle +- %4.0f %%   wanted: 20\n",
+               kinds[k],
+               100.0 * (f->most_edge[k] - f->least_edge[k]) /
+                   (f->most_edge[k] + f->least_edge[k]));
+    printf("    runs of %u stages of %d floats a second  %10.0f     wanted: 12000\n",
+           f->runs_stages, FLOATS, f->runs_per_s);
+    printf("    stages a second, %u in a run             %10.0f     wanted: 50000\n",
+           f->stages_stages, f->stages_per_s);
 }
 
 int tribus_cli_bench_pipeline(int argc, char **argv)
@@ -185,6 +317,7 @@ int tribus_cli_bench_pipeline(int argc, char **argv)
     };
     int64_t *samples = calloc(MOST, sizeof(*samples));
     tribus_bench_hosts bus = {0};
+    findings found = {0};
     bool ok;
     int code;
 
@@ -204,7 +337,11 @@ int tribus_cli_bench_pipeline(int argc, char **argv)
                (long long)o.hosts, o.hosts == 1 ? "" : "s", (long long)o.spin_us, "case",
                "stages", "in flight", "p50", "p99", "edge", "runs/s", "stages/s");
     for (size_t i = 0; ok && i < sizeof(shapes) / sizeof(shapes[0]); i++)
-        ok = run_shape(&o, &bus, &shapes[i], samples);
+        ok = run_shape(&o, &bus, &shapes[i], samples, &found);
+    if (ok && !o.json)
+        print_findings(&found);
+    if (ok && o.spin_us >= 0)
+        ok = idle_row(&o, &bus);
     tribus_bench_hosts_stop(&bus);
     free(samples);
     return ok ? TRIBUS_EXIT_DONE : TRIBUS_EXIT_FAILED;

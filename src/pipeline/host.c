@@ -19,6 +19,8 @@
 /* Measurements reach the histograms at the latest so long after a host had nothing to do. */
 #define FLUSH_NS INT64_C(10000000)
 
+#define SPIN_DEFAULT_NS INT64_C(20000) /* as tribus_wait_cfg has it */
+
 typedef struct served {
     uint64_t key;
     tribus_plan *plan;
@@ -589,10 +591,8 @@ static bool plan_ready(served *v)
 }
 
 /* Now and then, when there is nothing else to do. */
-static void flush(tribus_host *h)
+static void flush(tribus_host *h, int64_t now)
 {
-    const int64_t now = tribus_now_ns();
-
     if (now - h->flushed_ns < FLUSH_NS)
         return;
     h->flushed_ns = now;
@@ -618,16 +618,27 @@ static int something_ready(void *context)
     return stopped(h) || (w->extra != NULL && w->extra(w->context) != 0);
 }
 
+/* Poll that long after the last work, not after every look at the clock. */
+static int64_t spin_left(const tribus_host *h, int64_t now)
+{
+    const int64_t spin = h->cfg.spin_ns == 0 ? SPIN_DEFAULT_NS : h->cfg.spin_ns;
+
+    if (spin < 0)
+        return spin;
+    return h->free_ns + spin > now ? h->free_ns + spin - now : 1;
+}
+
 tribus_status tribus_host_wait(tribus_host *h, tribus_doorbell_shm *extra,
                                tribus_ready_fn extra_ready, void *extra_context,
                                int64_t timeout_ns)
 {
     tribus_doorbell_shm *bells[TRIBUS_HOST_MOST_PLANS + 1];
     waiting w = {.host = h, .extra = extra_ready, .context = extra_context};
-    const tribus_wait_cfg cfg = {.spin_ns = h->cfg.spin_ns, .timeout_ns = timeout_ns};
+    const int64_t now = tribus_now_ns();
+    const tribus_wait_cfg cfg = {.spin_ns = spin_left(h, now), .timeout_ns = timeout_ns};
     uint32_t count = 0;
 
-    flush(h);
+    flush(h, now);
     for (uint32_t i = 0; i < h->plan_count; i++)
         bells[count++] = tribus_plan_host_bell(h->plans[i]->plan, h->plans[i]->place);
     if (extra != NULL)

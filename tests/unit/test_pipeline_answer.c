@@ -89,6 +89,7 @@ static void start_writes_inputs_from_numbers_and_from_slots_of_a_region(void)
 
 int main(void)
 {
+    CHECK(setenv("TRIBUS_SHARE", TRIBUS_SOURCE_DIR, 1) == 0); /* where pipelines/ is */
     start_writes_inputs_from_numbers_and_from_slots_of_a_region();
     return 0;
 }
