@@ -19,7 +19,7 @@ flags=(-std=c11 -O2 -g -Wall -Wextra -Wpedantic -Wconversion -Wshadow -Wstrict-p
 base=(src/base/clock.c src/base/error.c src/base/log.c src/base/os_futex.c
     src/base/os_memory.c src/base/os_process.c src/base/random.c)
 fabric=(src/fabric/counter.c src/fabric/doorbell.c src/fabric/histogram.c src/fabric/lanes.c
-    src/fabric/place.c src/fabric/region.c src/fabric/ring.c src/fabric/ring_latest.c
+    src/fabric/place.c src/fabric/region.c src/fabric/ring.c src/fabric/ring_latest.c src/fabric/slot.c
     src/fabric/timeline.c src/fabric/topic.c src/fabric/watch.c)
 
 build() { # build <folder> <extra flag> <source>...
@@ -37,11 +37,11 @@ build plain -DPLAIN "${base[@]}" "${fabric[@]}"
 build steps -DTRIBUS_STEPS "${fabric[@]}"
 
 bad=0
-for name in counter histogram doorbell timeline ring ring_latest topic region lanes watch place \
-    hostile kill; do
+for name in counter histogram doorbell timeline ring ring_latest topic region slot lanes watch place \
+    hostile kill kill_slot kill_topic kill_lanes; do
     objects=("$out"/plain/{clock,error,log,os_futex,os_memory,os_process,random}.o)
     variant=plain
-    [ $name = kill ] && variant=steps
+    [[ $name == kill* ]] && variant=steps
     for source in "${fabric[@]}"; do
         objects+=("$out/$variant/$(basename "${source%.c}").o")
     done
