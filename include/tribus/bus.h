@@ -189,9 +189,11 @@ typedef struct tribus_consumer_cfg {
     const char *name;     /* of this consumer, stable across its restarts; NULL: that of the
                              participant */
     uint64_t types;       /* set of types, bit 1 << type; 0: all five of their own */
-    int from_start;       /* a new group begins with what is stored already */
+    int from_start;       /* a new group begins with what is stored already; 0: with what is
+                             stored from tribus_consumer_open() on */
     int64_t take_over_ns; /* take messages that another consumer of the group was given this
-                             long ago and did not acknowledge; 0: never */
+                             long ago and did not acknowledge, and our own that we let be;
+                             looked for twice in this time; 0: never */
     const char *user;     /* of the servers; NULL: "default" */
     const char *password; /* NULL: none */
 } tribus_consumer_cfg;
@@ -205,8 +207,11 @@ TRIBUS_MUST_CHECK tribus_status tribus_consumer_open(tribus_bus *bus,
 void tribus_consumer_close(tribus_consumer *consumer);
 
 /* Borrow the next message until the next call. The flag REDELIVERED says that it was handed
- * out before, perhaps to a consumer that died. While a server is away this waits on.
- * Returns TRIBUS_OK, TRIBUS_TIMEOUT or TRIBUS_REFUSED (the server will not let us). */
+ * out before, perhaps to a consumer that died. While a server is away, or loads, or is out of
+ * memory, this waits on; to connect it may take 0.1 s longer than timeout_ns, up to 1 s where
+ * that was too short. A server that came back without the group is read from the beginning.
+ * Returns TRIBUS_OK, TRIBUS_TIMEOUT or TRIBUS_REFUSED (user or password is wrong, or the user
+ * may not read). */
 TRIBUS_MUST_CHECK tribus_status tribus_consumer_next_wait(tribus_consumer *consumer,
                                                           const tribus_msg_header **out,
                                                           int64_t timeout_ns);

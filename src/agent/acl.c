@@ -182,7 +182,7 @@ static void print_engine(text *t, const char *name, const char *password, const 
     print(t,
           "user %s on >%s resetchannels &nautilus-* &nautilus-%s-* ~nautilus-%s-* -@all "
           "+ping +quit +hello +auth +client|setname +subscribe +psubscribe +unsubscribe "
-          "+punsubscribe +xread +xreadgroup +xack +xautoclaim +xgroup|create",
+          "+punsubscribe +xread +xreadgroup +xack +xautoclaim +xgroup|create +time",
           name, password, bus, bus);
     if (publishes)
         print(t, " (-@all +publish &nautilus-%s-*) (-@all +xadd ~nautilus-%s-*)", bus, bus);

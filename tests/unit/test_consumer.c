@@ -155,6 +155,119 @@ static void messages_of_a_publisher_that_ends_while_the_server_is_away_are_store
     tribus_bridge_stop(bridge);
 }
 
+static void order_server(const char *a, const char *b, const char *c, const char *d)
+{
+    const char *words[] = {a, b, c, d};
+    const int n = b == NULL ? 1 : c == NULL ? 2 : d == NULL ? 3 : 4;
+    tribus_redis *r = connect_redis();
+    redisReply *reply = NULL;
+
+    CHECK(tribus_redis_call_wait(r, n, words, PATIENT, &reply) == TRIBUS_OK);
+    freeReplyObject(reply);
+    tribus_redis_close(r);
+}
+
+static void a_group_begins_when_it_was_opened(void)
+{
+    tribus_bridge *bridge = start_bridge();
+    end a = open_end("a"), b = open_end("b");
+    const tribus_consumer_cfg cfg = {.group = "new"};
+    tribus_consumer *c = NULL;
+
+    WAIT_FOR(bridge, s.connected);
+    publish_orders(&a, 1, 5);
+    CHECK(tribus_bus_stored_wait(a.bus, PATIENT) == TRIBUS_OK);
+    (void)usleep(20000); /* entries are numbered by the millisecond */
+    CHECK(tribus_consumer_open(b.bus, &cfg, &c) == TRIBUS_OK);
+    publish_orders(&a, 6, 8);
+    CHECK(tribus_bus_stored_wait(a.bus, PATIENT) == TRIBUS_OK);
+    for (uint64_t i = 6; i <= 8; i++) {
+        CHECK(next_order(c, NULL) == i);
+        CHECK(tribus_consumer_ack(c) == TRIBUS_OK);
+    }
+    tribus_consumer_close(c);
+    close_end(&a);
+    close_end(&b);
+    tribus_bridge_stop(bridge);
+}
+
+static void what_an_emptied_server_was_given_first_is_not_skipped(void)
+{
+    tribus_bridge *bridge = start_bridge();
+    end a = open_end("a"), b = open_end("b");
+    tribus_consumer *c;
+
+    WAIT_FOR(bridge, s.connected);
+    order_server("FLUSHALL", NULL, NULL, NULL); /* the groups of other tests */
+    c = consume(&b, "oms", "oms-1");
+    publish_orders(&a, 1, 1);
+    CHECK(next_order(c, NULL) == 1 && tribus_consumer_ack(c) == TRIBUS_OK);
+    order_server("FLUSHALL", NULL, NULL, NULL);
+    publish_orders(&a, 2, 4);
+    CHECK(tribus_bus_stored_wait(a.bus, PATIENT) == TRIBUS_OK);
+    for (uint64_t i = 2; i <= 4; i++) {
+        CHECK(next_order(c, NULL) == i);
+        CHECK(tribus_consumer_ack(c) == TRIBUS_OK);
+    }
+    tribus_consumer_close(c);
+    close_end(&a);
+    close_end(&b);
+    tribus_bridge_stop(bridge);
+}
+
+static void what_a_consumer_left_is_taken_over_while_another_one_runs(void)
+{
+    tribus_bridge *bridge = start_bridge();
+    end a = open_end("a"), b = open_end("b");
+    const tribus_consumer_cfg cfg = {
+        .group = "oms", .name = "oms-2", .take_over_ns = 300000000};
+    tribus_consumer *dies, *lives = NULL;
+    bool again = false;
+
+    WAIT_FOR(bridge, s.connected);
+    order_server("FLUSHALL", NULL, NULL, NULL); /* the groups of other tests */
+    dies = consume(&b, "oms", "oms-1");
+    publish_orders(&a, 1, 300);
+    CHECK(tribus_bus_stored_wait(a.bus, PATIENT) == TRIBUS_OK);
+    for (uint64_t i = 1; i <= 300; i++)
+        CHECK(next_order(dies, NULL) == i); /* and acknowledges nothing */
+    /* Too early at first, except on a very slow machine. */
+    CHECK(tribus_consumer_open(b.bus, &cfg, &lives) == TRIBUS_OK);
+    for (uint64_t i = 1; i <= 300; i++) {
+        CHECK(next_order(lives, &again) == i && again);
+        CHECK(tribus_consumer_ack(lives) == TRIBUS_OK);
+    }
+    tribus_consumer_close(dies);
+    tribus_consumer_close(lives);
+    close_end(&a);
+    close_end(&b);
+    tribus_bridge_stop(bridge);
+}
+
+static void a_server_out_of_memory_or_with_an_odd_key_is_waited_for(void)
+{
+    tribus_bridge *bridge = start_bridge();
+    end a = open_end("a"), b = open_end("b");
+    const tribus_consumer_cfg cfg = {.group = "short"};
+    tribus_consumer *c = NULL;
+    const tribus_msg_header *m = NULL;
+
+    WAIT_FOR(bridge, s.connected);
+    order_server("FLUSHALL", NULL, NULL, NULL); /* the groups of other tests */
+    order_server("SET", "nautilus-engine_logic_bus-margin_call", "no stream", NULL);
+    order_server("CONFIG", "SET", "maxmemory", "1");
+    CHECK(tribus_consumer_open(b.bus, &cfg, &c) == TRIBUS_OK);
+    CHECK(tribus_consumer_next_wait(c, &m, 200000000) == TRIBUS_TIMEOUT);
+    order_server("CONFIG", "SET", "maxmemory", "0");
+    publish_orders(&a, 1, 3);
+    for (uint64_t i = 1; i <= 3; i++)
+        CHECK(next_order(c, NULL) == i);
+    tribus_consumer_close(c);
+    close_end(&a);
+    close_end(&b);
+    tribus_bridge_stop(bridge);
+}
+
 #define TOTAL 20000u
 
 static void *produce(void *context)
@@ -214,7 +327,11 @@ int main(void)
     next_when_a_consumer_died_gives_what_it_did_not_acknowledge_again();
     publish_when_the_server_is_away_for_long_says_full();
     messages_of_a_publisher_that_ends_while_the_server_is_away_are_stored();
+    a_group_begins_when_it_was_opened();
+    what_an_emptied_server_was_given_first_is_not_skipped();
+    what_a_consumer_left_is_taken_over_while_another_one_runs();
     messages_survive_a_server_killed_again_and_again_under_load();
+    a_server_out_of_memory_or_with_an_odd_key_is_waited_for();
     stop_platform();
     return 0;
 }
