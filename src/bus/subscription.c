@@ -6,80 +6,19 @@
  * first message is never missed. A topic whose publisher ended is read to its end first, and
  * joined for that when we did not know it yet (see src/agent/left.c).
  */
-#include "bus/bus.h"
-#include "bus/event.h"
+#include "bus/subscription.h"
 
 #include "base/clock.h"
 #include "base/error.h"
+#include "base/log.h"
 
 #include <fnmatch.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define MOST_SOURCES 1024u
-#define MOST_BELLS   128u /* of tribus_doorbell_wait() */
-#define TURN         16u  /* messages taken from one topic before the next one */
-#define HELD_BYTES   (TURN * TRIBUS_BUS_CELL_BYTES)
-#define PORTION      1024u     /* messages passed over before the caller is asked */
-#define STEP_NS      1000000LL /* where bells cannot say it all, look this often */
-#define SOON_NS                                                                            \
-    2000000000LL                   /* a new topic is laid out within microseconds: for so
-                                       long we look for it every STEP_NS, */
-#define SELDOM_NS      100000000LL /* and then its creator, or the agent, is stopped */
-#define MAX_TEXT_BYTES 128u
-
-/* A topic we follow, or one that could not be joined. */
-typedef struct source {
-    tribus_topic *topic; /* NULL: not joined (yet) */
-    tribus_object object;
-    uint32_t bus;
-    uint32_t lane;
-    int64_t since_ns; /* not joined since then; 0: given up, or read to its end */
-    void *mem;        /* the session holds this mapping for us; NULL: not yet */
-    bool seen;        /* in the registry at the last look */
-    bool left;        /* its publisher ended; what is there is all there is */
-    bool from_start;
-} source;
-
-struct tribus_subscription {
-    tribus_bus *bus;
-    tribus_subscription *next;
-    uint32_t buses;
-    uint64_t types;
-    uint32_t history;
-    bool without_own;
-    char engine[MAX_TEXT_BYTES];
-    uint64_t revision;
-    bool first_look;
-    bool unfinished;   /* a topic appeared and could not be joined yet */
-    int64_t again_ns;  /* unfinished: when to look again */
-    uint32_t left_out; /* topics for which there was no room at the last look */
-    bool ended;        /* a topic left the registry; it is read to its end */
-    bool unread;       /* a look stopped early: there may be more */
-    source *sources;   /* those that overtake first */
-    uint32_t count;
-    uint32_t room;
-    uint32_t urgent;              /* how many of those */
-    uint32_t at;                  /* whose turn it is */
-    uint64_t lost;                /* not reported yet */
-    bool waited;                  /* a wait found a message */
-    unsigned char *message;       /* handed out last: in one or in held */
-    uint32_t held_at, held_count; /* copies of a turn that are not handed out yet */
-    uint32_t held_bus;
-    uint32_t held_stride;
-    uint32_t held_bytes[TURN];
-    tribus_doorbell_shm *also_bell; /* what else ends a wait; NULL: nothing */
-    tribus_ready_fn also_ready;
-    void *also_context;
-    tribus_event *event; /* NULL: no event loop waits for us */
-    bool has_extra;
-    tribus_wire_extra extra;
-    _Alignas(64) unsigned char one[TRIBUS_BUS_WIDE_CELL_BYTES]; /* that overtook */
-    _Alignas(64) unsigned char held[HELD_BYTES];
-};
-
-_Static_assert(HELD_BYTES >= TRIBUS_BUS_WIDE_CELL_BYTES, "any message can be held");
+#define MOST_BELLS 128u  /* of tribus_doorbell_wait() */
+#define PORTION    1024u /* messages passed over before the caller is asked */
 
 /* ---- subscribe ---- */
 
@@ -105,32 +44,6 @@ static uint64_t types_of(const tribus_bus *bus, const tribus_bus_filter *f, uint
     return types;
 }
 
-/* Tell the bridge the union of what all subscriptions of this handle ask for. */
-static tribus_status announce(tribus_bus *bus)
-{
-    uint64_t followed = 0;
-    uint64_t types;
-    tribus_status st = TRIBUS_OK;
-
-    for (const tribus_subscription *s = bus->subscriptions; s != NULL; s = s->next)
-        followed |= s->types;
-    types = bus->observe || bus->quiet ? 0 : followed;
-    if (bus->want != NULL)
-        tribus_want_set(bus->want, types, followed);
-    else if (followed != 0 && !bus->only_looks)
-        st = tribus_want_create(bus->session, types, followed, &bus->want);
-    if (st == TRIBUS_REFUSED && bus->observe) { /* a member of the readers' group */
-        bus->only_looks = true;
-        tribus_error_clear();
-        st = TRIBUS_OK;
-    }
-    /* Without an agent there is no wire, and local topics go on. */
-    return st == TRIBUS_PEER_LOST || st == TRIBUS_TIMEOUT ? TRIBUS_OK : st;
-}
-
-static void look(tribus_subscription *s);
-static void tell_looked(const tribus_bus *bus);
-
 tribus_status tribus_bus_subscribe(tribus_bus *bus, const tribus_bus_filter *filter,
                                    tribus_subscription **out)
 {
@@ -146,9 +59,9 @@ tribus_status tribus_bus_subscribe(tribus_bus *bus, const tribus_bus_filter *fil
                                 "subscribe: no type is on these buses, in this set and "
                                 "matches '%s'",
                                 f->pattern != NULL ? f->pattern : "*");
-    if (f->engine != NULL && strlen(f->engine) >= MAX_TEXT_BYTES)
+    if (f->engine != NULL && strlen(f->engine) >= TRIBUS_FOLLOW_TEXT_BYTES)
         return tribus_error_set(TRIBUS_BAD_ARG, "subscribe: engine: over %u bytes",
-                                MAX_TEXT_BYTES - 1);
+                                TRIBUS_FOLLOW_TEXT_BYTES - 1);
     s = aligned_alloc(64, (sizeof(*s) + 63) / 64 * 64);
     if (s == NULL)
         return tribus_error_set(TRIBUS_NO_MEMORY, "subscribe");
@@ -165,53 +78,17 @@ tribus_status tribus_bus_subscribe(tribus_bus *bus, const tribus_bus_filter *fil
         (void)snprintf(s->engine, sizeof(s->engine), "%s", f->engine);
     s->next = bus->subscriptions;
     bus->subscriptions = s;
-    st = announce(bus);
+    st = tribus_follow_announce(bus);
     if (st != TRIBUS_OK) {
         tribus_error_add("subscribe");
         tribus_bus_unsubscribe(s);
         return st;
     }
     s->first_look = true;
-    look(s);
+    tribus_follow_look(s);
     s->first_look = false;
     *out = s;
     return TRIBUS_OK;
-}
-
-static bool same(const tribus_object *a, const tribus_object *b)
-{
-    return a->number == b->number && a->generation == b->generation;
-}
-
-/* Read it no more; the row stays. */
-static void release(tribus_subscription *s, source *gone)
-{
-    tribus_bus *bus = s->bus;
-
-    if (gone->topic != NULL) {
-        tribus_topic_close(gone->topic);
-        bus->stats[gone->bus].topics--;
-    }
-    if (gone->mem != NULL) {
-        if (s->event != NULL)
-            tribus_event_forget(s->event); /* its bell may be unmapped */
-        tribus_session_drop(bus->session, &gone->object, 0);
-    }
-    gone->topic = NULL;
-    gone->mem = NULL;
-    gone->since_ns = 0;
-}
-
-static void leave(tribus_subscription *s, uint32_t i)
-{
-    source *gone = &s->sources[i];
-
-    release(s, gone);
-    if (gone->lane != 0)
-        s->urgent--;
-    memmove(gone, gone + 1, (size_t)(s->count - i - 1) * sizeof(*gone));
-    s->count--;
-    s->at = 0;
 }
 
 void tribus_bus_unsubscribe(tribus_subscription *s)
@@ -223,14 +100,14 @@ void tribus_bus_unsubscribe(tribus_subscription *s)
     tribus_event_close(s->event);
     s->event = NULL;
     while (s->count > 0)
-        leave(s, s->count - 1);
+        tribus_follow_leave(s, s->count - 1);
     for (link = &s->bus->subscriptions; *link != s; link = &(*link)->next)
         ;
     *link = s->next;
     if (s->bus->want != NULL) {
-        if (announce(s->bus) != TRIBUS_OK)
+        if (tribus_follow_announce(s->bus) != TRIBUS_OK)
             tribus_error_clear(); /* the object exists already, so this cannot fail */
-        tell_looked(s->bus);
+        tribus_follow_tell_looked(s->bus);
     }
     free(s->sources);
     free(s);
@@ -239,190 +116,6 @@ void tribus_bus_unsubscribe(tribus_subscription *s)
 void tribus_bus_retarget(tribus_subscription *s, uint64_t types)
 {
     s->types = types;
-}
-
-/* ---- follow the registry ---- */
-
-static tribus_status map(const tribus_subscription *s, source *src)
-{
-    tribus_session *session = s->bus->session;
-    tribus_object object;
-    void *mem = NULL;
-    const tribus_status st = tribus_session_open_object(
-        session, src->object.name, s->bus->observe ? 0 : 1, &object, &mem);
-
-    if (st != TRIBUS_OK)
-        return st;
-    if (!same(&object, &src->object)) {
-        tribus_session_drop(session, &object, 0);
-        return TRIBUS_NOT_FOUND; /* the name is another's by now: the next look finds it */
-    }
-    src->mem = mem;
-    return TRIBUS_OK;
-}
-
-/* Map the topic of a source and become its reader. TRIBUS_EMPTY: not laid out yet;
- * TRIBUS_CORRUPT: never; anything else may pass. */
-static tribus_status join(tribus_subscription *s, source *src)
-{
-    tribus_bus *bus = s->bus;
-    const size_t front = src->lane == TRIBUS_BUS_DURABLE ? TRIBUS_BUS_STORE_BYTES : 0;
-    const size_t bytes = (size_t)src->object.bytes;
-    tribus_topic *topic = NULL;
-    tribus_status st = src->mem != NULL ? TRIBUS_OK : map(s, src);
-
-    if (st != TRIBUS_OK)
-        return st;
-    if (bytes <= front)
-        return TRIBUS_CORRUPT;
-    st = tribus_topic_open((unsigned char *)src->mem + front, bytes - front, TRIBUS_READER,
-                           bus->observe ? 1 : 0, &topic);
-    if (st != TRIBUS_OK)
-        return TRIBUS_EMPTY;
-    if (tribus_topic_payload_bytes(topic) > TRIBUS_BUS_WIDE_CELL_BYTES) {
-        tribus_topic_close(topic);
-        return tribus_error_set(TRIBUS_CORRUPT, "%s: cells larger than any message",
-                                src->object.name);
-    }
-    src->topic = topic;
-    bus->stats[src->bus].topics++;
-    if (src->from_start) {
-        const uint64_t ever = tribus_topic_published(topic); /* first: it goes on growing */
-        const uint64_t again = tribus_topic_rewind(topic, UINT64_MAX);
-
-        if (ever > again) {
-            s->lost += ever - again;
-            bus->stats[src->bus].lost += ever - again;
-        }
-    } else if (s->history > 0) {
-        (void)tribus_topic_rewind(topic, s->history);
-    }
-    return TRIBUS_OK;
-}
-
-/* Later, as long as it is listed: its creator may be stopped, the agent away or slow. */
-static void try_join(tribus_subscription *s, source *src)
-{
-    const tribus_status st = join(s, src);
-    int64_t now_ns, again_ns;
-
-    if (st == TRIBUS_OK)
-        return;
-    if (st == TRIBUS_CORRUPT) {
-        release(s, src);
-        s->bus->stats[src->bus].refused++;
-        return;
-    }
-    now_ns = tribus_now_ns();
-    again_ns = now_ns + (now_ns - src->since_ns < SOON_NS ? STEP_NS : SELDOM_NS);
-    if (!s->unfinished || again_ns < s->again_ns)
-        s->again_ns = again_ns;
-    s->unfinished = true;
-    /* Not laid out: nothing was published before. */
-    src->from_start = src->from_start || st == TRIBUS_EMPTY || st == TRIBUS_TIMEOUT;
-}
-
-static source *find(tribus_subscription *s, const tribus_object *row)
-{
-    for (uint32_t i = 0; i < s->count; i++) {
-        if (same(&s->sources[i].object, row))
-            return &s->sources[i];
-    }
-    return NULL;
-}
-
-static source *add(tribus_subscription *s, const tribus_object *row, uint32_t bus,
-                   uint32_t lane)
-{
-    uint32_t at = s->count;
-
-    if (s->count == s->room) {
-        const uint32_t room = s->room == 0 ? 16 : s->room * 2;
-        source *grown;
-
-        if (room > MOST_SOURCES)
-            return NULL;
-        grown = realloc(s->sources, (size_t)room * sizeof(*grown));
-        if (grown == NULL)
-            return NULL;
-        s->sources = grown;
-        s->room = room;
-    }
-    if (lane != 0) { /* make room in front of those that do not overtake */
-        at = s->urgent++;
-        memmove(&s->sources[at + 1], &s->sources[at],
-                (size_t)(s->count - at) * sizeof(*s->sources));
-    }
-    s->count++;
-    s->at = 0;
-    memset(&s->sources[at], 0, sizeof(s->sources[at]));
-    s->sources[at].object = *row;
-    s->sources[at].bus = bus;
-    s->sources[at].lane = lane;
-    s->sources[at].since_ns = tribus_now_ns();
-    s->sources[at].from_start = !s->first_look;
-    return &s->sources[at];
-}
-
-/* Tell publishers that end how far all our subscriptions have come. */
-static void tell_looked(const tribus_bus *bus)
-{
-    uint64_t least = UINT64_MAX;
-
-    if (bus->want == NULL)
-        return;
-    for (const tribus_subscription *s = bus->subscriptions; s != NULL; s = s->next) {
-        const uint64_t looked = s->unfinished ? 0 : s->revision;
-
-        least = looked < least ? looked : least;
-    }
-    tribus_want_looked(bus->want, least);
-}
-
-/* Bring the sources into line with the registry. */
-static void look(tribus_subscription *s)
-{
-    tribus_object row;
-    uint32_t cursor = 0;
-    uint32_t left_out = 0;
-
-    if (s->bus->want == NULL && announce(s->bus) != TRIBUS_OK)
-        tribus_error_clear(); /* the agent was away or slow; it is tried again */
-    /* Before the rows: what changes while we read them makes us look again. */
-    s->revision = tribus_session_revision(s->bus->session);
-    s->unfinished = false;
-    for (uint32_t i = 0; i < s->count; i++)
-        s->sources[i].seen = false;
-    while (tribus_session_next_object(s->bus->session, &cursor, &row) == TRIBUS_OK) {
-        uint32_t bus = 0;
-        uint32_t lane = 0;
-        source *src;
-
-        if (!tribus_bus_topic_parse(&row, &bus, &lane) || (s->buses & (1u << bus)) == 0 ||
-            (s->without_own && row.owner == tribus_session_participant(s->bus->session)))
-            continue;
-        src = find(s, &row);
-        if (src == NULL)
-            src = add(s, &row, bus, lane);
-        if (src == NULL) {
-            if (++left_out > s->left_out) /* each is counted once */
-                s->bus->stats[bus].refused++;
-            continue;
-        }
-        src->seen = true;
-        src->object = row; /* it has another name when its publisher ended */
-        src->left = tribus_bus_topic_is_left(&row);
-        if (src->left && s->first_look)
-            src->since_ns = 0; /* that was before us */
-        if (src->topic == NULL && src->since_ns != 0)
-            try_join(s, src);
-    }
-    s->left_out = left_out;
-    for (uint32_t i = s->count; i-- > 0;) {
-        if (!s->sources[i].seen || (s->sources[i].left && s->sources[i].topic != NULL))
-            s->ended = true;
-    }
-    tell_looked(s->bus);
 }
 
 /* ---- receive ---- */
@@ -455,6 +148,17 @@ static bool engine_matches(const tribus_subscription *s, const tribus_msg_header
            fnmatch(s->engine, m->engine_instance, 0) == 0;
 }
 
+static void is_invalid(tribus_subscription *s, uint32_t bus, const char *why)
+{
+    s->bus->stats[bus].invalid++;
+    if (s->said_invalid)
+        return;
+    s->said_invalid = true;
+    tribus_log(TRIBUS_LOG_WARN,
+               "%s: a message was dropped: %s; more of this is only counted",
+               s->bus->participant, why);
+}
+
 /* Is this copy a message, and one that was asked for? Then it is what is handed out. */
 static bool accept(tribus_subscription *s, uint32_t bus, unsigned char *copy, uint32_t used)
 {
@@ -463,7 +167,7 @@ static bool accept(tribus_subscription *s, uint32_t bus, unsigned char *copy, ui
     size_t bytes;
 
     if (used < sizeof(*m) || m->type >= TRIBUS_MSG_END || m->bus != bus) {
-        stats->invalid++;
+        is_invalid(s, bus, "it has no good header");
         return false;
     }
     if ((s->types & (1ull << m->type)) == 0) {
@@ -471,7 +175,7 @@ static bool accept(tribus_subscription *s, uint32_t bus, unsigned char *copy, ui
         return false;
     }
     if (tribus_wire_validate(m, used) != TRIBUS_OK) {
-        stats->invalid++;
+        is_invalid(s, bus, tribus_error_text());
         return false;
     }
     if (!engine_matches(s, m)) {
@@ -489,24 +193,25 @@ static bool accept(tribus_subscription *s, uint32_t bus, unsigned char *copy, ui
 }
 
 /* What a read of a topic came to. true: there is something. */
-static bool was_read(tribus_subscription *s, source *src, tribus_status st, uint64_t lost)
+static bool was_read(tribus_subscription *s, tribus_follow_source *src, tribus_status st,
+                     uint64_t lost)
 {
     tribus_bus_stats *stats = &s->bus->stats[src->bus];
 
-    s->lost += lost;
-    stats->lost += lost;
+    if (lost > 0)
+        tribus_follow_fell_behind(s, src, lost);
     if (st == TRIBUS_CORRUPT) { /* not to be believed any more */
         tribus_topic_close(src->topic);
         src->topic = NULL;
         src->since_ns = 0;
         stats->topics--;
-        stats->refused++;
+        tribus_follow_refuse(s, src->bus, src->object.name, tribus_error_text());
     }
     return st == TRIBUS_OK;
 }
 
 /* Take the next message of a source that overtakes. */
-static bool take_one(tribus_subscription *s, source *src)
+static bool take_one(tribus_subscription *s, tribus_follow_source *src)
 {
     for (uint32_t i = 0; src->topic != NULL; i++) {
         uint32_t used = 0;
@@ -529,7 +234,7 @@ static bool take_one(tribus_subscription *s, source *src)
 static bool take_turn(tribus_subscription *s)
 {
     for (uint32_t tried = s->urgent; tried < s->count; tried++) {
-        source *src;
+        tribus_follow_source *src;
         uint64_t lost = 0;
         uint32_t most;
         tribus_status st;
@@ -540,10 +245,10 @@ static bool take_turn(tribus_subscription *s)
         if (src->topic == NULL)
             continue;
         s->held_stride = (tribus_topic_payload_bytes(src->topic) + 63u) / 64u * 64u;
-        most = HELD_BYTES / s->held_stride;
+        most = TRIBUS_FOLLOW_HELD_BYTES / s->held_stride;
         st = tribus_topic_read_batch(src->topic, s->held, s->held_stride,
-                                     most < TURN ? most : TURN, &s->held_count,
-                                     s->held_bytes, &lost);
+                                     most < TRIBUS_FOLLOW_TURN ? most : TRIBUS_FOLLOW_TURN,
+                                     &s->held_count, s->held_bytes, &lost);
         s->held_at = 0;
         if (was_read(s, src, st, lost)) {
             s->held_bus = src->bus;
@@ -579,17 +284,6 @@ static tribus_status take_any(tribus_subscription *s)
     return TRIBUS_EMPTY;
 }
 
-static void leave_ended(tribus_subscription *s)
-{
-    s->ended = false;
-    for (uint32_t i = s->count; i-- > 0;) {
-        if (!s->sources[i].seen)
-            leave(s, i);
-        else if (s->sources[i].left && s->sources[i].topic != NULL)
-            release(s, &s->sources[i]); /* and not joined again while it is listed */
-    }
-}
-
 static tribus_status go_quiet(tribus_subscription *s);
 
 tribus_status tribus_bus_next(tribus_subscription *s, const tribus_msg_header **out,
@@ -601,12 +295,12 @@ tribus_status tribus_bus_next(tribus_subscription *s, const tribus_msg_header **
     if (s->held_at == s->held_count &&
         (tribus_session_last_revision(s->bus->session) != s->revision ||
          (s->unfinished && tribus_now_ns() >= s->again_ns)))
-        look(s);
+        tribus_follow_look(s);
     st = take_any(s);
     if (st != TRIBUS_OK) /* only now, and for the next call: it may enter the kernel */
         (void)tribus_session_revision(s->bus->session);
     if (st != TRIBUS_OK && s->ended && !s->unread)
-        leave_ended(s); /* all were read to their end */
+        tribus_follow_leave_ended(s); /* all were read to their end */
     if (st != TRIBUS_OK && s->event != NULL && !s->unread)
         st = go_quiet(s);
     if (st == TRIBUS_OK)
@@ -701,7 +395,7 @@ static tribus_status go_quiet(tribus_subscription *s)
         count = TRIBUS_EVENT_MOST_BELLS;
         all = false;
     }
-    tribus_event_arm(s->event, bells, count, all ? 0 : STEP_NS);
+    tribus_event_arm(s->event, bells, count, all ? 0 : TRIBUS_FOLLOW_STEP_NS);
     st = take_any(s);
     if (st == TRIBUS_OK || s->unread || also_ready(s) ||
         tribus_session_revision(s->bus->session) != s->revision)
@@ -748,8 +442,8 @@ tribus_status tribus_bus_next_wait(tribus_subscription *s, const tribus_msg_head
         count = bells_of(s, bells, &all);
         if (deadline == INT64_MAX)
             step.timeout_ns = -1;
-        if (!all && (step.timeout_ns < 0 || step.timeout_ns > STEP_NS))
-            step.timeout_ns = STEP_NS;
+        if (!all && (step.timeout_ns < 0 || step.timeout_ns > TRIBUS_FOLLOW_STEP_NS))
+            step.timeout_ns = TRIBUS_FOLLOW_STEP_NS;
         s->waited = false;
         st = tribus_doorbell_wait(bells, count, ready, s, &step);
         if (s->waited) {
