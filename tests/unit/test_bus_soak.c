@@ -28,7 +28,7 @@ static _Atomic(int) published_all, visits_over;
 static unsigned char *seen; /* by order number */
 static uint64_t orders_most;
 
-static void publish_order(tribus_bus *bus)
+static void send_order(tribus_bus *bus)
 {
     tribus_msg_order_request m;
     const uint64_t n = tribus_add_rlx(&next_order, 1u); /* a number for each */
@@ -85,7 +85,7 @@ static void *steady(void *context)
             (void)tribus_add_rlx(&sent, got);
             for (uint32_t i = 0; i < got; i++) {
                 if (++done % ORDERS_OF == 0)
-                    publish_order(e.bus);
+                    send_order(e.bus);
             }
         }
         (void)usleep(TICK_NS / 1000);
@@ -104,7 +104,7 @@ static void *visitors(void *context)
         end e = open_end("visitor");
 
         for (uint32_t i = 0; i < VISIT_ORDERS; i++)
-            publish_order(e.bus);
+            send_order(e.bus);
         close_end(&e);
         (void)usleep(VISIT_MS * 1000);
     }
