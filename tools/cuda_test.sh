@@ -21,6 +21,7 @@ run() {
 for program in card_work card_quant card_stream card_pipeline card_wakers card_death; do
     run "$program" "$tests/$program"
 done
+run quant_kernels bash "$(dirname "$0")/../tests/system/test_quant_kernels.sh"
 if [ "${2:-}" = sanitize ]; then
     if command -v compute-sanitizer >/dev/null; then
         run "card_work under memcheck" env TRIBUS_CARD_ITEMS=2000 \
