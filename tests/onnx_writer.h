@@ -7,6 +7,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -186,17 +187,27 @@ static inline bytes model(const bytes *graph)
     return m;
 }
 
-/* Write the model of a graph into a file of this process; returns its path, static. */
+static char model_path[128];
+
+static inline void model_forget(void)
+{
+    (void)unlink(model_path);
+}
+
+/* Write the model of a graph into this process's file, removed at its end; returns its path. */
 static inline const char *model_file(const bytes *graph)
 {
-    static char path[128];
     const bytes m = model(graph);
     FILE *f;
 
-    (void)snprintf(path, sizeof(path), "/tmp/tribus-model-%ld.onnx", (long)getpid());
-    f = fopen(path, "wb");
+    if (model_path[0] == '\0') {
+        (void)snprintf(model_path, sizeof(model_path), "/tmp/tribus-model-%ld.onnx",
+                       (long)getpid());
+        CHECK(atexit(model_forget) == 0);
+    }
+    f = fopen(model_path, "wb");
     CHECK(f != NULL && fwrite(m.at, 1, m.n, f) == m.n && fclose(f) == 0);
-    return path;
+    return model_path;
 }
 
 #endif

@@ -170,9 +170,11 @@ tribus_status tribus_quant_cuda_correlation(tribus_device *device,
                                        .keep = 1.0 - args->params[0],
                                        .assets = (uint32_t)n,
                                        .times = (uint32_t)times};
+    const size_t panel = n * (TRIBUS_QUANT_CUDA_PANEL + 1) * sizeof(double);
     uint32_t blocks;
     tribus_status st = cluster_of(device, &blocks);
 
+    a.near = panel <= TRIBUS_QUANT_CUDA_SHARED ? 1 : 0;
     if (st == TRIBUS_OK)
         st = tribus_cuda_stream_claim(&c->main, 1);
     if (st == TRIBUS_OK)
@@ -189,7 +191,9 @@ tribus_status tribus_quant_cuda_correlation(tribus_device *device,
                     (tribus_cuda_grid){(uint32_t)(across * across), 256, 0}, &a);
     if (st == TRIBUS_OK)
         st = launch(device, "tribus_quant_cholesky_run",
-                    (tribus_cuda_grid){blocks, TRIBUS_QUANT_CUDA_MATRIX_THREADS, 0}, &a);
+                    (tribus_cuda_grid){blocks, TRIBUS_QUANT_CUDA_MATRIX_THREADS,
+                                       a.near != 0 ? (uint32_t)panel : 0},
+                    &a);
     return st;
 }
 

@@ -67,6 +67,8 @@ typedef struct tribus_quant_correlation_args {
     uint32_t *bad;    /* scratch */
     double keep;      /* 1 - shrinkage */
     uint32_t assets, times;
+    uint32_t near; /* a panel of the factor is kept in shared memory */
+    uint32_t reserved;
 } tribus_quant_correlation_args;
 
 /* At the start of the scratch of mean_variance; zero at first. */

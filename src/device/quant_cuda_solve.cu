@@ -144,21 +144,27 @@ static __device__ void solve_rows(const tribus_quant_correlation_args &a, uint32
     }
 }
 
-/* The rest minus the panel's products, 2 x 2 entries a thread at a time. */
+#define NEAR_ROW (PANEL + 1u) /* doubles of a row of the panel in shared memory */
+
+/* The rest minus the panel's products, 2 x 2 entries a thread at a time. The panel's rows are
+ * read by every thread that has their column or row, so they come near first, where they fit. */
 static __device__ void update_rest(const tribus_quant_correlation_args &a, uint32_t first,
-                                   uint32_t n)
+                                   uint32_t n, double *near)
 {
     const uint32_t base = first + n, left = a.assets - base, half = (left + 1) / 2;
+    const double *panel = a.near != 0 ? near : a.matrix + (size_t)base * a.assets + first;
+    const size_t row = a.near != 0 ? NEAR_ROW : a.assets;
     const uint64_t all = (uint64_t)half * half;
     const uint64_t stride = (uint64_t)gridDim.x * blockDim.x;
 
+    for (uint32_t e = threadIdx.x; a.near != 0 && e < left * n; e += blockDim.x)
+        near[e / n * NEAR_ROW + e % n] = a.matrix[(size_t)(base + e / n) * a.assets + first + e % n];
+    __syncthreads();
     for (uint64_t e = blockIdx.x * (uint64_t)blockDim.x + threadIdx.x; e < all; e += stride) {
         const uint32_t i = base + 2 * (uint32_t)(e / half), j = base + 2 * (uint32_t)(e % half);
         const uint32_t i1 = min(i + 1, a.assets - 1), j1 = min(j + 1, a.assets - 1);
-        const double *u0 = a.matrix + (size_t)i * a.assets + first;
-        const double *u1 = a.matrix + (size_t)i1 * a.assets + first;
-        const double *v0 = a.matrix + (size_t)j * a.assets + first;
-        const double *v1 = a.matrix + (size_t)j1 * a.assets + first;
+        const double *u0 = panel + (i - base) * row, *u1 = panel + (i1 - base) * row;
+        const double *v0 = panel + (j - base) * row, *v1 = panel + (j1 - base) * row;
         double s[4] = {0.0, 0.0, 0.0, 0.0};
 
         if (j > i1)
@@ -182,6 +188,7 @@ static __device__ void update_rest(const tribus_quant_correlation_args &a, uint3
 extern "C" __global__ void __launch_bounds__(TRIBUS_QUANT_CUDA_MATRIX_THREADS) CLUSTER
     tribus_quant_cholesky_run(tribus_quant_correlation_args a)
 {
+    extern __shared__ __align__(16) unsigned char shared[];
     __shared__ double l[PANEL][PANEL + 1];
     const uint64_t all = (uint64_t)a.assets * a.assets;
     bool bad;
@@ -205,7 +212,7 @@ extern "C" __global__ void __launch_bounds__(TRIBUS_QUANT_CUDA_MATRIX_THREADS) C
             a.matrix[(size_t)(first + e / n) * a.assets + first + e % n] = l[e / n][e % n];
         solve_rows(a, first, n, l);
         all_wait();
-        update_rest(a, first, n);
+        update_rest(a, first, n, (double *)shared);
         all_wait();
     }
     bad = *a.bad != 0;

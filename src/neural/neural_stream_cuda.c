@@ -19,7 +19,7 @@
 
 #define MOST_SHARED  232448u /* of a Hopper block */
 #define MOST_WORDS   4096u   /* of an input or a result */
-#define WORDS_INPUTS 128u    /* more inputs than this are floats behind a flag */
+#define WORDS_INPUTS 512u    /* more inputs than this are floats behind a flag */
 #define PINNED_BYTES ((2 * MOST_WORDS + 16) * sizeof(uint64_t))
 #define DEFAULT_IDLE INT64_C(600000000000)
 
