@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "tribus/bus.h"
 
+#include <errno.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <stddef.h>
@@ -154,14 +155,16 @@ static int one_round(const all *a, uint64_t i)
            tribus_timeline_get(a->t) == (int64_t)i + 1;
 }
 
-/* From here on every system call but exit kills this process. A filter and not the strict
+/* From here on every system call but exit kills this process, and one fails with EAGAIN. A filter and not the strict
  * mode, which forbids to read the cycle counter, too. */
-static uint64_t be_quiet(void)
+static uint64_t be_quiet_but(long allowed_in_vain)
 {
     struct sock_filter code[] = {
         BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
         BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_exit, 0, 1),
         BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (uint32_t)allowed_in_vain, 0, 1),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EAGAIN),
         BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS),
     };
     const struct sock_fprog program = {.len = sizeof(code) / sizeof(code[0]),
@@ -171,6 +174,11 @@ static uint64_t be_quiet(void)
         prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) != 0)
         _exit(77);
     return allocations();
+}
+
+static uint64_t be_quiet(void)
+{
+    return be_quiet_but(SYS_exit);
 }
 
 static void end_quietly(uint64_t before, uint64_t failed)
@@ -198,42 +206,80 @@ static void clock_quietly(void)
     end_quietly(before, tribus_now_ns() == 0 || tribus_now_wall_ns() == 0);
 }
 
-static int one_message(tribus_bus *bus, tribus_subscription *sub, int64_t i)
+typedef struct bus_ends {
+    tribus_session *session;
+    tribus_bus *bus;
+    tribus_subscription *sub;
+    int64_t sent, got;
+} bus_ends;
+
+static int send_one(bus_ends *e)
 {
     tribus_msg_price_update m;
-    const tribus_msg_header *got;
-    uint64_t lost;
 
     if (tribus_wire_init(&m, sizeof(m), TRIBUS_MSG_PRICE_UPDATE) != TRIBUS_OK ||
         !tribus_wire_text_set(m.symbol, sizeof(m.symbol), "ABC"))
         return 0;
-    m.price_e9 = i;
-    return tribus_bus_publish(bus, &m.header) == TRIBUS_OK &&
-           tribus_bus_next(sub, &got, &lost) == TRIBUS_OK && lost == 0 &&
-           ((const tribus_msg_price_update *)(const void *)got)->price_e9 == i;
+    m.price_e9 = e->sent++;
+    return tribus_bus_publish(e->bus, &m.header) == TRIBUS_OK;
 }
 
-/* Long enough that a look whether the agent is there, once in 20 ms, would come several
- * times. */
-static void bus_quietly(void)
+static int take_one(bus_ends *e)
+{
+    const tribus_msg_header *got;
+    uint64_t lost;
+
+    return tribus_bus_next(e->sub, &got, &lost) == TRIBUS_OK && lost == 0 &&
+           ((const tribus_msg_price_update *)(const void *)got)->price_e9 == e->got++;
+}
+
+/* Both ends in this process, the topic made and joined. */
+static bus_ends open_bus(void)
 {
     const tribus_bus_filter filter = {.types = UINT64_C(1) << TRIBUS_MSG_PRICE_UPDATE};
-    tribus_session *session = fixture_session("quiet");
     const tribus_bus_cfg cfg = {0};
-    tribus_subscription *sub;
+    bus_ends e = {.session = fixture_session("quiet")};
     const tribus_msg_header *got;
-    uint64_t before, failed = 0;
-    tribus_bus *bus;
-    int64_t until, i = 0;
 
-    OK(tribus_bus_open(session, &cfg, &bus));
-    OK(tribus_bus_subscribe(bus, &filter, &sub));
-    CHECK(tribus_bus_next(sub, &got, NULL) == TRIBUS_EMPTY);
-    CHECK(one_message(bus, sub, i++)); /* makes the topic, and joins it */
-    until = tribus_now_ns() + SECOND_NS / 10;
+    OK(tribus_bus_open(e.session, &cfg, &e.bus));
+    OK(tribus_bus_subscribe(e.bus, &filter, &e.sub));
+    CHECK(tribus_bus_next(e.sub, &got, NULL) == TRIBUS_EMPTY);
+    CHECK(send_one(&e) && take_one(&e));
+    return e;
+}
+
+/* Longer than the 20 ms between two looks whether the agent is there, several times. */
+#define READ_EACH_NS INT64_C(200000)
+#define READ_COUNT   500
+
+static void read_bus_quietly(void)
+{
+    bus_ends e = open_bus();
+    uint64_t before, failed = 0;
+
+    for (int i = 0; i < READ_COUNT; i++)
+        CHECK(send_one(&e));
     before = be_quiet();
-    while (i < 10000 || tribus_now_ns() < until)
-        failed += !one_message(bus, sub, i++);
+    for (int i = 0; i < READ_COUNT; i++) {
+        const int64_t until = tribus_now_ns() + READ_EACH_NS;
+
+        failed += !take_one(&e);
+        while (tribus_now_ns() < until)
+            ;
+    }
+    end_quietly(before, failed);
+}
+
+/* A publisher looks after the agent itself, once in 50 ms: with recv() and nothing else. */
+static void publish_nearly_quietly(void)
+{
+    bus_ends e = open_bus();
+    const int64_t until = tribus_now_ns() + SECOND_NS / 10;
+    const uint64_t before = be_quiet_but(SYS_recvfrom);
+    uint64_t failed = 0;
+
+    while (e.sent < 10000 || tribus_now_ns() < until)
+        failed += !send_one(&e) || !take_one(&e);
     end_quietly(before, failed);
 }
 
@@ -275,7 +321,8 @@ int main(void)
         return 0;
     }
     agent = fixture_agent((tribus_agent_cfg){0});
-    check_quiet(run(bus_quietly));
+    check_quiet(run(read_bus_quietly));
+    check_quiet(run(publish_nearly_quietly));
     tribus_agent_stop(agent);
     return 0;
 }
