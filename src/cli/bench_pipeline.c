@@ -189,11 +189,12 @@ static bool run_shape(const options *o, const tribus_bench_hosts *bus, const sha
          tribus_pipeline_ready_wait(pipe, PATIENCE_NS) == TRIBUS_OK &&
          measure(o, pipe, samples, &count, &rate);
     if (ok && count > 0) {
+        const int64_t p50_ns = samples[count / 2];
         tribus_pipeline_stats stats;
 
         print_row(o, s, pipe, samples, count, rate);
         tribus_pipeline_get_stats(pipe, &stats);
-        note(found, s, (double)samples[count / 2] / (double)stats.links, rate);
+        note(found, s, (double)p50_ns / (double)stats.links, rate);
     } else {
         (void)tribus_cli_fail(COMMAND);
     }

@@ -48,7 +48,7 @@ static void run_world(const world *w, tribus_random *r)
 static void random_graphs_give_what_a_sequential_interpreter_gives(void)
 {
     const char *given = getenv("TRIBUS_GRAPHS");
-    const long graphs = given != NULL ? strtol(given, NULL, 10) : 100;
+    const long graphs = given != NULL ? strtol(given, NULL, 10) : 60;
     static world w;
     tribus_random r;
 
