@@ -232,6 +232,89 @@ static bool alone(const bus_bench *b, const char *path, double *p50)
     return true;
 }
 
+/* ---- many subscribers: what a publisher pays for them ---- */
+
+/* Measure the publisher while `batch` subscriptions of another process poll its topic. */
+static bool crowd_run(int side, void *shared, void *context)
+{
+    const stream_context *c = context;
+    stream_shared *s = shared;
+    const tribus_bus_filter filter = {.types = 1ull << TRIBUS_MSG_PRICE_UPDATE};
+    const tribus_msg_header *m = NULL;
+    tribus_subscription **subs;
+    tribus_bench_client client;
+
+    if (side == 0) {
+        bool ok;
+
+        while (tribus_load_acq(&s->ready) == 0) /* set before anything is measured */
+            tribus_relax();
+        ok = alone_run(0, shared, context);
+        tribus_store_rlx(&s->read, 1u); /* a hint: no more comes */
+        return ok;
+    }
+    subs = calloc(c->batch, sizeof(*subs));
+    if (subs == NULL || !tribus_bench_client_open(c->socket_path, 0, &client))
+        return false;
+    for (uint32_t i = 0; i < c->batch; i++) {
+        if (tribus_bus_subscribe(client.bus, &filter, &subs[i]) != TRIBUS_OK)
+            return tribus_bench_pair_fail("%s", tribus_error_text());
+    }
+    tribus_store_rel(&s->ready, 1u);
+    while (tribus_load_rlx(&s->read) == 0) { /* a hint */
+        for (uint32_t i = 0; i < c->batch; i++) {
+            uint64_t lost = 0;
+
+            if (tribus_bus_next(subs[i], &m, &lost) == TRIBUS_OK)
+                s->lost += lost;
+        }
+    }
+    tribus_bench_client_close(&client);
+    free(subs);
+    return true;
+}
+
+static bool crowd(const bus_bench *b, const char *path, uint32_t subscribers, double *p99)
+{
+    stream_context c = {.socket_path = b->agent.socket_path,
+                        .messages = (uint64_t)(b->seconds * 4e6),
+                        .batch = subscribers};
+    void *shared = NULL;
+    result r = {.kase = "subscribers", .path = path};
+
+    if (!tribus_bench_pair_fork(crowd_run, 2,
+                                sizeof(stream_shared) + sizeof(tribus_bench_stats), &shared,
+                                &c, 60.0 + b->seconds))
+        return false;
+    r.stats = *(const tribus_bench_stats *)(const void *)((stream_shared *)shared + 1);
+    r.stats.rate_per_s = 1e9 / r.stats.p50_ns;
+    r.count = ((stream_shared *)shared)->count;
+    r.lost = ((stream_shared *)shared)->lost; /* of all of them: one core reads for all */
+    *p99 = r.stats.p99_ns;
+    print_result(b, &r);
+    tribus_bench_pair_drop();
+    return true;
+}
+
+/* Interleaved, as idle_wire(); polling subscribers: those that sleep have to be woken. */
+static bool crowds(const bus_bench *b)
+{
+    double one = 0.0, many = 0.0;
+
+    for (int i = 0; i < 3; i++) {
+        double few = 0.0, thousand = 0.0;
+
+        if (!crowd(b, "by-1", 1, &few) || !crowd(b, "by-1000", 1000, &thousand))
+            return false;
+        one = i == 0 || few < one ? few : one;
+        many = i == 0 || thousand < many ? thousand : many;
+    }
+    if (!b->json)
+        printf("\n1,000 subscribers over one, publisher's p99   %6.3f  (wanted: 1)\n\n",
+               many / one);
+    return true;
+}
+
 static bool bridge_start(const bus_bench *b, int64_t spin_ns, tribus_bridge **out)
 {
     const uint16_t port = (uint16_t)b->redis.port;
@@ -337,6 +420,8 @@ int tribus_cli_bench_bus(int argc, char **argv)
     if (!b.json)
         tribus_bench_pair_print_head();
     ok = local(&b);
+    if (ok)
+        ok = crowds(&b);
     if (ok && b.redis_up)
         ok = idle_wire(&b);
     tribus_bench_redis_stop(&b.redis);
