@@ -39,9 +39,48 @@ struct tribus_cuda_queue {
     uint32_t stages;
 };
 
+/* Copy between a card and memory of ours that is there to be looked at. */
+static tribus_status copy(tribus_cuda_context *c, void *data, void *host, size_t bytes,
+                          bool to_card)
+{
+    const tribus_cu_ptr at = (tribus_cu_ptr)(uintptr_t)data;
+    tribus_status st = tribus_cuda_context_enter(c);
+
+    if (st == TRIBUS_OK)
+        st = tribus_cuda_context_check(
+            c,
+            to_card ? c->cu->memcpy_htod_async(at, host, bytes, c->rescue.stream)
+                    : c->cu->memcpy_dtoh_async(host, at, bytes, c->rescue.stream),
+            "copy a ring");
+    return st == TRIBUS_OK ? tribus_cuda_stream_wait(&c->rescue, COPY_NS) : st;
+}
+
+static void *room_for(size_t bytes)
+{
+    return aligned_alloc(TRIBUS_CACHE_LINE_BYTES, (bytes + TRIBUS_CACHE_LINE_BYTES - 1) /
+                                                      TRIBUS_CACHE_LINE_BYTES *
+                                                      TRIBUS_CACHE_LINE_BYTES);
+}
+
+tribus_status tribus_cuda_queue_lay_ring(tribus_cuda_context *context, void *data,
+                                         size_t bytes, uint32_t cells)
+{
+    void *host = room_for(bytes);
+    tribus_status st;
+
+    if (host == NULL)
+        return tribus_error_set(TRIBUS_NO_MEMORY, "queue: %zu bytes", bytes);
+    memset(host, 0, bytes);
+    st = tribus_ring_create(host, bytes, cells, CELL_BYTES);
+    if (st == TRIBUS_OK)
+        st = copy(context, data, host, bytes, true);
+    free(host);
+    return st;
+}
+
 /* The number of cells that the memory at one end says it has, checked by opening it. */
-static tribus_status end_of(const tribus_cuda_queue_end *end, tribus_end which,
-                            tribus_cuda_queue_ring *out)
+static tribus_status check_end(const tribus_cuda_queue_end *end, tribus_end which,
+                               tribus_cuda_queue_ring *out)
 {
     tribus_ring *ring = NULL;
     tribus_status st = tribus_ring_open(end->mem, end->bytes, which, &ring);
@@ -60,6 +99,25 @@ static tribus_status end_of(const tribus_cuda_queue_end *end, tribus_end which,
            sizeof(cells)); /* checked by open */
     *out = (tribus_cuda_queue_ring){.base = end->data, .mask = cells - 1u};
     return TRIBUS_OK;
+}
+
+/* A ring in memory of a card is looked at in a copy. */
+static tribus_status end_of(tribus_cuda_context *c, const tribus_cuda_queue_end *end,
+                            tribus_end which, tribus_cuda_queue_ring *out)
+{
+    tribus_cuda_queue_end seen = *end;
+    tribus_status st;
+
+    if (end->mem != NULL)
+        return check_end(end, which, out);
+    seen.mem = room_for(end->bytes);
+    if (seen.mem == NULL)
+        return tribus_error_set(TRIBUS_NO_MEMORY, "queue: %zu bytes", end->bytes);
+    st = copy(c, end->data, seen.mem, end->bytes, false);
+    if (st == TRIBUS_OK)
+        st = check_end(&seen, which, out);
+    free(seen.mem);
+    return st;
 }
 
 static tribus_status make_control(tribus_cuda_queue *q)
@@ -169,9 +227,9 @@ tribus_status tribus_cuda_queue_open(tribus_cuda_context *context,
     memcpy(q->args.stages, cfg->stages, q->stages * sizeof(q->args.stages[0]));
     st = tribus_cuda_context_enter(context);
     if (st == TRIBUS_OK)
-        st = end_of(&cfg->feed, TRIBUS_READER, &q->args.feed);
+        st = end_of(context, &cfg->feed, TRIBUS_READER, &q->args.feed);
     if (st == TRIBUS_OK)
-        st = end_of(&cfg->drain, TRIBUS_WRITER, &q->args.drain);
+        st = end_of(context, &cfg->drain, TRIBUS_WRITER, &q->args.drain);
     if (st == TRIBUS_OK)
         st = tribus_cuda_stream_open(context, &q->stream);
     if (st == TRIBUS_OK)

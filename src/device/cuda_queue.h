@@ -23,9 +23,11 @@
 
 typedef struct tribus_cuda_queue tribus_cuda_queue;
 
-/* A ring that the caller created, empty, and registered. */
+/* A ring that the caller created, empty: in registered host memory, or in memory of this card or
+ * another one by tribus_cuda_queue_lay_ring(), which joins two queues. A ring belongs on the card
+ * of its reader, who polls it. */
 typedef struct tribus_cuda_queue_end {
-    void *mem;  /* as the CPU reaches it */
+    void *mem;  /* as the CPU reaches it; NULL: memory of a card */
     void *data; /* as the card does: tribus_device_register() */
     size_t bytes;
 } tribus_cuda_queue_end;
@@ -36,6 +38,13 @@ typedef struct tribus_cuda_queue_cfg {
     uint32_t cells; /* items under way between stages; power of two, 32.. ; 0: 1024 */
     tribus_cuda_queue_end feed, drain;
 } tribus_cuda_queue_cfg;
+
+/* Lay an empty ring out in memory of a card: `cells` of 64 bytes, at least
+ * tribus_ring_bytes(cells, 64). Returns TRIBUS_OK, TRIBUS_BAD_ARG, TRIBUS_NO_MEMORY,
+ * TRIBUS_TIMEOUT or TRIBUS_SYSTEM. */
+TRIBUS_MUST_CHECK tribus_status tribus_cuda_queue_lay_ring(tribus_cuda_context *context,
+                                                           void *data, size_t bytes,
+                                                           uint32_t cells);
 
 /* Start the stages. out: owned by the caller, tribus_cuda_queue_close().
  * Returns TRIBUS_OK, TRIBUS_BAD_ARG, TRIBUS_CORRUPT (no ring there), TRIBUS_NO_MEMORY,

@@ -42,6 +42,17 @@ extern "C" __global__ void tribus_cuda_probe_fill(tribus_cuda_probe_args a)
         words[i] = (uint32_t)i * 2654435761u + a.seed;
 }
 
+/* The same by stores that are the first to leave the cache again: a tensor larger than the cache
+ * would otherwise push out of it what the next hand-over needs. */
+extern "C" __global__ void tribus_cuda_probe_fill_streaming(tribus_cuda_probe_args a)
+{
+    uint32_t *words = (uint32_t *)a.memory;
+    const uint64_t stride = (uint64_t)gridDim.x * blockDim.x;
+
+    for (uint64_t i = (uint64_t)blockIdx.x * blockDim.x + threadIdx.x; i < a.words; i += stride)
+        __stcs(&words[i], (uint32_t)i * 2654435761u + a.seed);
+}
+
 /* Counts the words that are not so into *bad. */
 extern "C" __global__ void tribus_cuda_probe_check(tribus_cuda_probe_args a)
 {
@@ -85,6 +96,30 @@ extern "C" __global__ void tribus_cuda_probe_flags(tribus_cuda_flags_args a)
                 ;
             tribus_store_rel_gpu(a.pong, i);
         }
+    }
+}
+
+/* The floor of a hand-over between two cards: a thread on each, which writes the other's flag at
+ * ping and polls its own at pong. Who has out asks, the other answers. Gives up after ten
+ * seconds. */
+extern "C" __global__ void tribus_cuda_probe_peer(tribus_cuda_flags_args a)
+{
+    const uint64_t rounds = (uint64_t)a.samples * a.each, start_ns = tribus_device_now_ns();
+    uint32_t polls = 0;
+
+    for (uint64_t i = 1; i <= rounds; i++) {
+        if (a.out != nullptr) {
+            if ((i - 1) % a.each == 0)
+                a.out[(i - 1) / a.each] = tribus_device_now_ns();
+            tribus_store_rel_sys(a.ping, i);
+        }
+        while (tribus_load_acq_sys(a.pong) < i)
+            if (++polls % 65536u == 0 && tribus_device_now_ns() - start_ns > 10000000000ull)
+                return;
+        if (a.out == nullptr)
+            tribus_store_rel_sys(a.ping, i);
+        else if (i % a.each == 0)
+            a.out[i / a.each - 1] = tribus_device_now_ns() - a.out[i / a.each - 1];
     }
 }
 
