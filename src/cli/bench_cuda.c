@@ -145,14 +145,10 @@ typedef struct wanted {
     bool cards;
 } wanted;
 
-static tribus_status bench_all(tribus_bench_cuda *b, const wanted *w)
+static tribus_status bench_one_card(tribus_bench_cuda *b, const wanted *w)
 {
-    tribus_status st = bench_open(b);
+    tribus_status st = tribus_bench_cuda_memops(b);
 
-    if (st == TRIBUS_OK)
-        print_head(b);
-    if (st == TRIBUS_OK)
-        st = tribus_bench_cuda_memops(b);
     if (st == TRIBUS_OK)
         st = tribus_bench_cuda_graph(b);
     if (st == TRIBUS_OK)
@@ -163,12 +159,19 @@ static tribus_status bench_all(tribus_bench_cuda *b, const wanted *w)
         st = tribus_bench_cuda_mc(b, 100000, 200);
     if (st == TRIBUS_OK)
         st = tribus_bench_cuda_mc(b, 1000000, 50);
-    if (st == TRIBUS_OK)
-        st = tribus_bench_cuda_sizes(b);
     if (st == TRIBUS_OK && w->busy_seconds > 0.0)
         st = tribus_bench_cuda_busy(b, w->busy_seconds);
-    if (st == TRIBUS_OK && w->cards)
-        st = tribus_bench_cuda_cards(b);
+    return st == TRIBUS_OK ? tribus_bench_cuda_sizes(b) : st;
+}
+
+static tribus_status bench_all(tribus_bench_cuda *b, const wanted *w)
+{
+    tribus_status st = bench_open(b);
+
+    if (st == TRIBUS_OK)
+        print_head(b);
+    if (st == TRIBUS_OK)
+        st = w->cards ? tribus_bench_cuda_cards(b) : bench_one_card(b, w);
     for (uint32_t i = 0; i < b->goal_count; i++)
         printf("%s%s\n", i == 0 ? "\n" : "", b->goals[i].text);
     return st;
@@ -188,14 +191,16 @@ int tribus_cli_bench_cuda(int argc, char **argv)
         "stages, ways round, with the floors of the same card in the same run; at the end\n"
         "what is to be reached, and whether it was.",
         "  tribus bench cuda --json | jq .p50_ns\n"
-        "  tribus bench cuda --busy 30 --cards --redis-server redis-server"};
+        "  tribus bench cuda --busy 30 --redis-server redis-server\n"
+        "  tribus bench cuda --cards"};
     const tribus_cli_option options[] = {
         {"--json", NULL, "one JSON object a row", TRIBUS_CLI_FLAG, &b.json},
         {"--seconds", "N", "to measure the rate of operations (2)", TRIBUS_CLI_REAL,
          &w.seconds},
         {"--busy", "N", "keep the card busy for so many seconds, watched by NVML (0)",
          TRIBUS_CLI_REAL, &w.busy_seconds},
-        {"--cards", NULL, "stages on the first two cards, too", TRIBUS_CLI_FLAG, &w.cards},
+        {"--cards", NULL, "only the rows of stages on the first two cards", TRIBUS_CLI_FLAG,
+         &w.cards},
         {"--redis-server", "PROGRAM", "for the way through Redis; without: not measured",
          TRIBUS_CLI_TEXT, &b.redis_server},
     };

@@ -3,6 +3,7 @@
 #include "fake_inside.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 fake_state fake = {.lock = PTHREAD_MUTEX_INITIALIZER, .devices = 1, .version = 13000};
@@ -118,6 +119,17 @@ const fake_ops fake_driver_ops = {ops_reset, ops_fail, ops_failed, ops_calls,
                                   ops_live,  ops_hook, ops_kernel, ops_machine};
 
 /* ---- driver and device ---- */
+
+/* Once a process: what is there without a test's doing. TRIBUS_FAKE_CARDS: how many cards. */
+__attribute__((constructor)) static void load(void)
+{
+    const char *cards = getenv("TRIBUS_FAKE_CARDS");
+
+    for (int i = 0; fake_kernels[i].name != NULL; i++)
+        ops_kernel(fake_kernels[i].name, fake_kernels[i].fn, fake_kernels[i].bytes);
+    if (cards != NULL)
+        fake.devices = atoi(cards);
+}
 
 tribus_cu_result cuInit(unsigned flags)
 {

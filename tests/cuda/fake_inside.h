@@ -4,6 +4,7 @@
  * fake_memory.c   allocations, descriptors, mappings, registered memory
  * fake_stream.c   streams, events, copies: a queue of operations and a thread that does them
  * fake_module.c   modules, kernels, graphs
+ * fake_kernels.c  kernels that are always there
  */
 #ifndef TRIBUS_TESTS_FAKE_INSIDE_H
 #define TRIBUS_TESTS_FAKE_INSIDE_H
@@ -37,6 +38,9 @@ typedef struct fake_state {
 } fake_state;
 
 extern fake_state fake;
+
+/* Registered when the library is loaded; NULL ends them. */
+extern const fake_kernel fake_kernels[];
 
 /* Handles, mappings, streams ... made and given back. */
 void fake_count(int by);
