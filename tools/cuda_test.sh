@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Everything that needs a real NVIDIA card: wakers, deaths, results, and with a second word
+# Everything that needs a real NVIDIA card: wakers, deaths, leases, hosts, results, with two
+# cards what crosses between them, and with a second word
 # "sanitize" the same under compute-sanitizer. Skipped with the reason where there is no card.
 # usage: tools/cuda_test.sh [FOLDER OF THE BUILD] [sanitize]
 set -uo pipefail
@@ -18,7 +19,8 @@ run() {
     *) echo "== $name: FAILED ($rc)"; failed=1 ;;
     esac
 }
-for program in card_work card_quant card_stream card_pipeline card_wakers card_death; do
+for program in card_work card_quant card_stream card_pipeline card_wakers card_death card_slab card_host \
+    card_peer; do
     run "$program" "$tests/$program"
 done
 run quant_kernels bash "$(dirname "$0")/../tests/system/test_quant_kernels.sh"

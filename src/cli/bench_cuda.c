@@ -8,6 +8,7 @@
  *                longer to come back to a stream that it has put aside
  *   graph        the same as an edge of a CUDA graph
  *   flags        two blocks of one thread and a flag each way  (floor)
+ *   two-hosts    timeline, between the streams of two processes under MPS
  *   persistent   one more stage in a chain of persistent stages
  *   echo         CPU, one thread of a kernel, CPU, a flag each way  (floor)
  *   cpu-stage    CPU, a persistent stage, CPU, through two rings
@@ -142,7 +143,7 @@ static tribus_status bench_open(tribus_bench_cuda *b)
 /* What is to be measured besides. */
 typedef struct wanted {
     double seconds, busy_seconds;
-    bool cards;
+    bool cards, mps;
 } wanted;
 
 static tribus_status bench_one_card(tribus_bench_cuda *b, const wanted *w)
@@ -166,11 +167,14 @@ static tribus_status bench_one_card(tribus_bench_cuda *b, const wanted *w)
 
 static tribus_status bench_all(tribus_bench_cuda *b, const wanted *w)
 {
-    tribus_status st = bench_open(b);
+    tribus_status st = TRIBUS_OK;
 
-    if (st == TRIBUS_OK)
-        print_head(b);
-    if (st == TRIBUS_OK)
+    print_head(b);
+    if (w->mps)
+        st = tribus_bench_cuda_mps(b);
+    else
+        st = bench_open(b);
+    if (st == TRIBUS_OK && !w->mps)
         st = w->cards ? tribus_bench_cuda_cards(b) : bench_one_card(b, w);
     for (uint32_t i = 0; i < b->goal_count; i++)
         printf("%s%s\n", i == 0 ? "\n" : "", b->goals[i].text);
@@ -186,7 +190,7 @@ int tribus_cli_bench_cuda(int argc, char **argv)
     tribus_status st;
     const tribus_cli_usage usage = {
         "bench cuda",
-        "[--json] [--seconds N] [--busy N] [--cards] [--redis-server PROGRAM]",
+        "[--json] [--seconds N] [--busy N] [--cards | --mps] [--redis-server PROGRAM]",
         "What handing a tensor over costs on the first NVIDIA card: streams, persistent\n"
         "stages, ways round, with the floors of the same card in the same run; at the end\n"
         "what is to be reached, and whether it was.",
@@ -201,6 +205,8 @@ int tribus_cli_bench_cuda(int argc, char **argv)
          TRIBUS_CLI_REAL, &w.busy_seconds},
         {"--cards", NULL, "only the rows of stages on the first two cards", TRIBUS_CLI_FLAG,
          &w.cards},
+        {"--mps", NULL, "only the row of two processes, under MPS that is started for it",
+         TRIBUS_CLI_FLAG, &w.mps},
         {"--redis-server", "PROGRAM", "for the way through Redis; without: not measured",
          TRIBUS_CLI_TEXT, &b.redis_server},
     };
@@ -208,7 +214,8 @@ int tribus_cli_bench_cuda(int argc, char **argv)
     if (!tribus_cli_parse(&usage, options, sizeof(options) / sizeof(options[0]), argc, argv,
                           &exit_code))
         return exit_code;
-    for (uint32_t i = 0, n = tribus_device_list(rows, 8); i < n && i < 8 && !b.json; i++)
+    for (uint32_t i = 0, n = w.mps ? 0 : tribus_device_list(rows, 8);
+         i < n && i < 8 && !b.json; i++)
         if (rows[i].device_type == TRIBUS_DEVICE_CUDA)
             printf("%s: %s\n", rows[i].name, rows[i].detail);
     b.card_fd = -1;

@@ -3,6 +3,7 @@
  * bench_cuda.c         rows, the run, options
  * bench_cuda_stream.c  hand-overs between streams and in graphs
  * bench_cuda_queue.c   persistent stages, on one card and between two
+ * bench_cuda_mps.c     streams of two processes
  * bench_cuda_path.c    the ways round: through the host, through Redis; a kernel; a busy card
  *
  * Threads   one.
@@ -101,5 +102,10 @@ TRIBUS_MUST_CHECK tribus_status tribus_bench_cuda_mc(tribus_bench_cuda *b, doubl
 /* Two stages that hand over by timelines, for that long: how busy is the card? */
 TRIBUS_MUST_CHECK tribus_status tribus_bench_cuda_busy(tribus_bench_cuda *b,
                                                        double seconds);
+
+/* ---- bench_cuda_mps.c ---- */
+
+/* Between two processes, before this one touches the card. */
+TRIBUS_MUST_CHECK tribus_status tribus_bench_cuda_mps(tribus_bench_cuda *b);
 
 #endif
