@@ -13,7 +13,8 @@
  *   echo         CPU, one thread of a kernel, CPU, a flag each way  (floor)
  *   cpu-stage    CPU, a persistent stage, CPU, through two rings
  *   operations   256 floats scaled by a persistent stage, as many as it takes
- *   streaming    timeline, the tensor written by stores that do not stay in the cache
+ *   streaming    timeline, the tensor written by stores that leave the cache early
+ *   touch        timeline, one word of each 2 MiB of the tensor written
  *   cards        one more stage in a chain on two cards in turn; its floor is cards-flags
  *   copies       the tensor to the host and back again, as without shared memory
  *   redis-json   the tensor to the host, as JSON through Redis, parsed, and to the card

@@ -14,9 +14,11 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <time.h>
+#include <unistd.h>
 
 #define ASSETS       439u
 #define REDIS_ROUNDS 200u
+#define BUSY_BYTES   ((size_t)64 << 20)
 #define AHEAD_EACH   16 /* runs to one event, of which AHEAD_EVENTS are under way */
 #define AHEAD_EVENTS 4u
 
@@ -311,12 +313,15 @@ static void sample(sampler *s, int64_t now_ns, int64_t from_ns)
     s->count++;
 }
 
-/* Run i: a tensor written on one stream; a Monte-Carlo over 439 assets on the other, once it is
- * there; the next but one run may write it again once that is done. */
-static tribus_status queue_run(tribus_bench_cuda *b, tribus_kernel *k, int64_t i)
+/* Run i: a tensor of 64 MiB written on one stream; a Monte-Carlo over 439 assets on the other,
+ * once it is there; the next but one run may write it again once that is done. The two stages
+ * of two runs overlap, so that one works while the other is handed over. */
+static tribus_status queue_run(tribus_bench_cuda *b, tribus_kernel *k,
+                               const tribus_device_memory *tensors, int64_t i)
 {
-    tribus_cuda_probe_args fill = {.memory = (unsigned char *)b->card.data + (3u << 20),
-                                   .words = (1u << 20) / 4,
+    tribus_cuda_probe_args fill = {.memory = (unsigned char *)tensors->data +
+                                             (size_t)(i % 2) * BUSY_BYTES,
+                                   .words = BUSY_BYTES / 4,
                                    .seed = (uint32_t)i};
     tribus_status st = TRIBUS_OK;
 
@@ -324,7 +329,8 @@ static tribus_status queue_run(tribus_bench_cuda *b, tribus_kernel *k, int64_t i
         st = tribus_cuda_timeline_wait(&b->other, &b->t[1], i - 2,
                                        TRIBUS_BENCH_CUDA_WAIT_NS);
     if (st == TRIBUS_OK)
-        st = tribus_bench_cuda_launch(&b->other, "tribus_cuda_probe_fill", 32, 256, &fill);
+        st =
+            tribus_bench_cuda_launch(&b->other, "tribus_cuda_probe_fill", 1056, 256, &fill);
     if (st == TRIBUS_OK)
         st = tribus_cuda_timeline_advance(&b->other, &b->t[0], i);
     if (st == TRIBUS_OK)
@@ -357,18 +363,23 @@ tribus_status tribus_bench_cuda_busy(tribus_bench_cuda *b, double seconds)
 {
     const int64_t start_ns = tribus_now_ns();
     const int64_t until_ns = start_ns + (int64_t)(seconds * 1e9);
-    tribus_bench_cuda_row r = {.kase = "sustained", .path = "bus"};
+    tribus_bench_cuda_row r = {
+        .kase = "sustained", .path = "bus", .size_bytes = BUSY_BYTES};
     sampler s = {0.0, 0, 0};
     int64_t now_ns = start_ns, run = b->value;
+    tribus_device_memory tensors = {0};
     tribus_kernel *k = NULL;
+    int fd = -1;
     tribus_status st = portfolio(b, 100000, &k);
 
+    if (st == TRIBUS_OK)
+        st = tribus_cuda_memory_create(b->c, 2 * BUSY_BYTES, &fd, &tensors);
     while (st == TRIBUS_OK && now_ns < until_ns) {
         if ((run - b->value) % AHEAD_EACH == 0)
             st =
                 pace(b, (uint64_t)(run - b->value) / AHEAD_EACH, &s, start_ns + 1000000000);
         if (st == TRIBUS_OK)
-            st = queue_run(b, k, ++run);
+            st = queue_run(b, k, &tensors, ++run);
         now_ns = tribus_now_ns();
         sample(&s, now_ns, start_ns + 1000000000);
     }
@@ -381,6 +392,10 @@ tribus_status tribus_bench_cuda_busy(tribus_bench_cuda *b, double seconds)
     r.stats.p50_ns = r.samples > 0 ? 1e9 / r.stats.rate_per_s : 0.0;
     b->value = run;
     tribus_kernel_close(k);
+    if (tensors.data != NULL)
+        tribus_cuda_memory_close(b->c, &tensors);
+    if (fd >= 0)
+        (void)close(fd);
     if (st != TRIBUS_OK)
         return st;
     tribus_bench_cuda_print(b, &r);

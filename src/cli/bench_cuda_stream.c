@@ -112,13 +112,17 @@ static tribus_status consume(tribus_bench_cuda *b, how by, uint32_t i)
                : st;
 }
 
+static const size_t sizes[] = {4096,      65536,      1u << 20, 16u << 20,
+                               64u << 20, 256u << 20, 1u << 30};
+#define SIZES (sizeof(sizes) / sizeof(sizes[0]))
+
 /* What is handed over, and how. */
 typedef struct shape {
     const tribus_device_memory *tensor;
     size_t bytes;
     how by;
-    bool streaming;   /* the kernel's stores do not stay in the cache */
-    uint64_t wait_ns; /* between the tensor and the end of its stage */
+    const char *kernel; /* that writes it */
+    uint64_t wait_ns;   /* between the tensor and the end of its stage */
 } shape;
 
 /* A kernel fills the tensor, a stamp ends it; the other stream starts with a stamp. */
@@ -129,9 +133,7 @@ static tribus_status hand_over(tribus_bench_cuda *b, const shape *s, uint32_t i)
         .memory = s->tensor->data, .words = s->bytes / 4, .seed = i};
     tribus_cuda_probe_args end = {.bad = stamps(b) + 2 * i};
     tribus_status st = tribus_bench_cuda_launch(
-        &b->c->main,
-        s->streaming ? "tribus_cuda_probe_fill_streaming" : "tribus_cuda_probe_fill",
-        s->bytes > 1u << 20 ? 1056 : 32, 256, &fill);
+        &b->c->main, s->kernel, s->bytes > 1u << 20 ? 1056 : 32, 256, &fill);
 
     if (st == TRIBUS_OK && s->wait_ns > 0)
         st = tribus_bench_cuda_launch(&b->c->main, "tribus_cuda_probe_spin", 1, 1, &spin);
@@ -233,51 +235,81 @@ tribus_status tribus_bench_cuda_graph(tribus_bench_cuda *b)
     return st;
 }
 
-/* The four ways at 4 KiB; then by stream, by size, with stores that stay in the cache and with
- * such that do not; both again after 300 us in which nothing is written. */
+/* By size, the tensor written by `kernel`; the p50s go to p50_ns. */
+static tribus_status by_size(tribus_bench_cuda *b, shape *s, const char *kase,
+                             double *p50_ns)
+{
+    tribus_status st = TRIBUS_OK;
+
+    for (size_t i = 0; st == TRIBUS_OK && i < SIZES; i++) {
+        s->bytes = sizes[i];
+        st = bench_timeline(b, s, kase, &p50_ns[i]);
+    }
+    return st;
+}
+
+/* What makes large ones slower: stores that leave the cache early; one word of each 2 MiB, so
+ * that only addresses are many; 300 us in which nothing is written; the other ways. */
+static tribus_status why_size_matters(tribus_bench_cuda *b, shape *s)
+{
+    static const size_t some[] = {4096, 64u << 20, 1u << 30};
+    double p50;
+    tribus_status st = TRIBUS_OK;
+
+    for (size_t i = 0; st == TRIBUS_OK && i < 3; i++) {
+        shape x = *s;
+
+        x.bytes = some[i];
+        x.kernel = "tribus_cuda_probe_fill_streaming";
+        st = bench_timeline(b, &x, "streaming", &p50);
+        x.kernel = "tribus_cuda_probe_touch";
+        if (st == TRIBUS_OK)
+            st = bench_timeline(b, &x, "touch", &p50);
+        x.kernel = s->kernel;
+        x.wait_ns = 300000;
+        if (st == TRIBUS_OK)
+            st = bench_timeline(b, &x, "after-wait", &p50);
+        x.wait_ns = 0;
+        for (int by = BY_KERNEL; st == TRIBUS_OK && by < HOWS && i > 0; by++) {
+            x.by = (how)by;
+            st = bench_timeline(b, &x, "timeline", &p50);
+        }
+    }
+    return st;
+}
+
+/* The four ways at 4 KiB, then the stream's by size. */
 tribus_status tribus_bench_cuda_sizes(tribus_bench_cuda *b)
 {
-    static const size_t sizes[] = {4096,      65536,      1u << 20, 16u << 20,
-                                   64u << 20, 256u << 20, 1u << 30};
-    const size_t count = sizeof(sizes) / sizeof(sizes[0]);
     tribus_device_memory tensor = {0};
-    shape s = {.tensor = &tensor};
-    double p50 = 0.0, streaming[sizeof(sizes) / sizeof(sizes[0])] = {0.0}, least = 0.0,
-           most = 0.0;
+    shape s = {.tensor = &tensor, .kernel = "tribus_cuda_probe_fill"};
+    double p50[SIZES] = {0.0}, least = 0.0, most = 0.0;
     int fd = -1;
     tribus_status st = tribus_cuda_memory_create(b->c, (size_t)1 << 30, &fd, &tensor);
 
-    for (int by = 0; st == TRIBUS_OK && by < HOWS; by++) {
+    for (int by = BY_KERNEL; st == TRIBUS_OK && by < HOWS; by++) {
         s.bytes = sizes[0];
         s.by = (how)by;
-        st = bench_timeline(b, &s, "timeline", &p50);
-        if (st == TRIBUS_OK && by == BY_STREAM)
-            tribus_bench_cuda_goal(b, "kernel end to kernel start, p50", p50 / 1e3, "us",
-                                   TRIBUS_BENCH_CUDA_AT_MOST, 4.0);
+        st = bench_timeline(b, &s, "timeline", &p50[0]);
     }
     s.by = BY_STREAM;
-    for (size_t i = 0; st == TRIBUS_OK && i < count; i++) {
-        s.bytes = sizes[i];
-        s.streaming = true;
-        st = bench_timeline(b, &s, "streaming", &streaming[i]);
-        least = i == 0 || streaming[i] < least ? streaming[i] : least;
-        most = streaming[i] > most ? streaming[i] : most;
-        s.streaming = false;
-        if (st == TRIBUS_OK && i > 0)
-            st = bench_timeline(b, &s, "timeline", &p50);
-    }
     if (st == TRIBUS_OK)
+        st = by_size(b, &s, "timeline", p50);
+    for (size_t i = 0; i < SIZES; i++) {
+        least = i == 0 || p50[i] < least ? p50[i] : least;
+        most = p50[i] > most ? p50[i] : most;
+    }
+    if (st == TRIBUS_OK) {
+        tribus_bench_cuda_goal(b, "kernel end to kernel start, p50", p50[0] / 1e3, "us",
+                               TRIBUS_BENCH_CUDA_AT_MOST, 4.0);
         tribus_bench_cuda_goal(b, "4 KiB to 1 GiB, slowest over fastest", most / least, "x",
                                TRIBUS_BENCH_CUDA_AT_MOST, 1.2);
-    s.wait_ns = 300000;
-    for (size_t i = 0; st == TRIBUS_OK && i < count; i += 4) { /* 4 KiB and 64 MiB */
-        s.bytes = sizes[i];
-        st = bench_timeline(b, &s, "after-wait", &p50);
+        st = why_size_matters(b, &s);
     }
-    for (size_t i = 0; st == TRIBUS_OK && i < count; i += 2)
-        st = tribus_bench_cuda_copies(b, &tensor, sizes[i], streaming[i]);
+    for (size_t i = 0; st == TRIBUS_OK && i < SIZES; i += 2)
+        st = tribus_bench_cuda_copies(b, &tensor, sizes[i], p50[i]);
     for (size_t i = 0; st == TRIBUS_OK && i < 3 && b->redis_server != NULL; i += 2)
-        st = tribus_bench_cuda_redis(b, &tensor, sizes[i], streaming[i]);
+        st = tribus_bench_cuda_redis(b, &tensor, sizes[i], p50[i]);
     if (tensor.data != NULL)
         tribus_cuda_memory_close(b->c, &tensor);
     if (fd >= 0)

@@ -29,6 +29,7 @@
 typedef struct tribus_cuda_context tribus_cuda_context;
 typedef struct tribus_cuda_watch tribus_cuda_watch;
 typedef struct tribus_cuda_graphs tribus_cuda_graphs;
+typedef struct tribus_cuda_queue_pages tribus_cuda_queue_pages;
 typedef struct tribus_cuda_mapping tribus_cuda_mapping;
 typedef struct tribus_cuda_registration tribus_cuda_registration;
 
@@ -61,8 +62,9 @@ struct tribus_cuda_context {
     bool memops; /* 64-bit wait and write of streams */
     tribus_cuda_mapping *mappings;
     tribus_cuda_registration *registrations;
-    tribus_cuda_watch *watch;   /* NULL until something is guarded */
-    tribus_cuda_graphs *graphs; /* NULL until something is run */
+    tribus_cuda_watch *watch;             /* NULL until something is guarded */
+    tribus_cuda_queue_pages *queue_pages; /* NULL until a queue is opened */
+    tribus_cuda_graphs *graphs;           /* NULL until something is run */
 };
 
 /* Retain the card's context, load every kernel, make the streams.

@@ -31,9 +31,7 @@ struct tribus_cuda_queue {
     tribus_device_memory between; /* the stages, on the card */
     int between_fd;
     control *control;
-    size_t control_bytes;
-    int control_fd;
-    bool registered;
+    uint32_t page; /* of the context's */
     bool running;
     tribus_cuda_queue_args args;
     uint32_t stages;
@@ -120,25 +118,76 @@ static tribus_status end_of(tribus_cuda_context *c, const tribus_cuda_queue_end 
     return st;
 }
 
-static tribus_status make_control(tribus_cuda_queue *q)
+/* The pages of all queues of a card, registered with the first: registering memory, and giving
+ * it back, waits for kernels that run, and those of a queue run until they are told. */
+struct tribus_cuda_queue_pages {
+    void *mem;
+    void *data;
+    int fd;
+    uint32_t used; /* a bit each */
+};
+
+#define PAGES      16u
+#define PAGE_BYTES ((size_t)4096)
+
+static tribus_status open_pages(tribus_cuda_context *c)
 {
-    void *mem = NULL, *data = NULL;
+    tribus_cuda_queue_pages *p = calloc(1, sizeof(*p));
     tribus_status st;
 
-    q->control_bytes = 4096;
-    st = tribus_os_memory_create("tribus-queue", q->control_bytes, NULL, &q->control_fd);
+    if (p == NULL)
+        return tribus_error_set(TRIBUS_NO_MEMORY, "queue: %zu bytes", sizeof(*p));
+    p->fd = -1;
+    st = tribus_os_memory_create("tribus-queue", PAGES * PAGE_BYTES, NULL, &p->fd);
     if (st == TRIBUS_OK)
-        st = tribus_os_map(q->control_fd, q->control_bytes, true, true, &mem);
+        st = tribus_os_map(p->fd, PAGES * PAGE_BYTES, true, true, &p->mem);
+    if (st == TRIBUS_OK)
+        st = tribus_cuda_memory_register(c, p->mem, PAGES * PAGE_BYTES, &p->data);
+    c->queue_pages = p;
+    if (st != TRIBUS_OK)
+        tribus_cuda_queue_pages_close(c);
+    return st;
+}
+
+void tribus_cuda_queue_pages_close(tribus_cuda_context *c)
+{
+    tribus_cuda_queue_pages *p = c->queue_pages;
+
+    if (p == NULL)
+        return;
+    if (p->data != NULL)
+        tribus_cuda_memory_unregister(c, p->mem);
+    if (p->mem != NULL)
+        tribus_os_unmap(p->mem, PAGES * PAGE_BYTES);
+    if (p->fd >= 0)
+        (void)close(p->fd);
+    free(p);
+    c->queue_pages = NULL;
+}
+
+static tribus_status take_page(tribus_cuda_queue *q)
+{
+    tribus_cuda_queue_pages *p;
+    tribus_status st = q->context->queue_pages == NULL ? open_pages(q->context) : TRIBUS_OK;
+    uint32_t i = 0;
+    uint64_t *data;
+
     if (st != TRIBUS_OK)
         return st;
-    q->control = mem;
-    st = tribus_cuda_memory_register(q->context, mem, q->control_bytes, &data);
-    if (st != TRIBUS_OK)
-        return st;
-    q->registered = true;
-    q->args.stop = (uint64_t *)data;
-    q->args.items = (uint64_t *)data + 8;
-    q->args.work_ns = (uint64_t *)data + 8 + TRIBUS_CUDA_QUEUE_STAGES;
+    p = q->context->queue_pages;
+    while (i < PAGES && (p->used >> i & 1u) != 0)
+        i++;
+    if (i == PAGES)
+        return tribus_error_set(TRIBUS_NO_MEMORY, "queue: %u are open on this card already",
+                                PAGES);
+    p->used |= 1u << i;
+    q->page = i;
+    q->control = (control *)(void *)((unsigned char *)p->mem + i * PAGE_BYTES);
+    memset(q->control, 0, sizeof(*q->control));
+    data = (uint64_t *)(void *)((unsigned char *)p->data + i * PAGE_BYTES);
+    q->args.stop = data;
+    q->args.items = data + 8;
+    q->args.work_ns = data + 8 + TRIBUS_CUDA_QUEUE_STAGES;
     return TRIBUS_OK;
 }
 
@@ -223,7 +272,7 @@ tribus_status tribus_cuda_queue_open(tribus_cuda_context *context,
         return tribus_error_set(TRIBUS_NO_MEMORY, "queue: %zu bytes", sizeof(*q));
     q->context = context;
     q->stages = cfg->stage_count;
-    q->between_fd = q->control_fd = -1;
+    q->between_fd = -1;
     memcpy(q->args.stages, cfg->stages, q->stages * sizeof(q->args.stages[0]));
     st = tribus_cuda_context_enter(context);
     if (st == TRIBUS_OK)
@@ -233,7 +282,7 @@ tribus_status tribus_cuda_queue_open(tribus_cuda_context *context,
     if (st == TRIBUS_OK)
         st = tribus_cuda_stream_open(context, &q->stream);
     if (st == TRIBUS_OK)
-        st = make_control(q);
+        st = take_page(q);
     if (st == TRIBUS_OK)
         st = make_between(q, cells);
     if (st == TRIBUS_OK)
@@ -284,12 +333,8 @@ void tribus_cuda_queue_close(tribus_cuda_queue *q)
     if (tribus_cuda_queue_stop(q, CLOSE_NS, NULL) != TRIBUS_OK)
         tribus_error_clear(); /* a card that does not stop is the driver's to end */
     tribus_cuda_stream_close(&q->stream);
-    if (q->registered)
-        tribus_cuda_memory_unregister(q->context, q->control);
-    if (q->control != NULL)
-        tribus_os_unmap(q->control, q->control_bytes);
-    if (q->control_fd >= 0)
-        (void)close(q->control_fd);
+    if (q->control != NULL && !q->running) /* else its kernel still looks at the page */
+        q->context->queue_pages->used &= ~(1u << q->page);
     if (q->between.data != NULL)
         tribus_cuda_memory_close(q->context, &q->between);
     if (q->between_fd >= 0)

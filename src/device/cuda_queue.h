@@ -12,6 +12,8 @@
  * Threads     Of the device.
  * Trust       Items come from other processes: a slot that is none poisons its item, what
  *             is poisoned is passed on unworked.
+ *             Up to 16 a card. Whatever registers host memory waits for kernels that run, so
+ *             register the rings of all queues before the first is opened.
  * Cost        One multiprocessor a stage for as long as the queue is open.
  */
 #ifndef TRIBUS_DEVICE_CUDA_QUEUE_H
@@ -68,6 +70,9 @@ typedef struct tribus_cuda_queue_done {
 TRIBUS_MUST_CHECK tribus_status tribus_cuda_queue_stop(tribus_cuda_queue *queue,
                                                        int64_t timeout_ns,
                                                        tribus_cuda_queue_done *done);
+
+/* When the context goes: what all of its queues share. */
+void tribus_cuda_queue_pages_close(tribus_cuda_context *context);
 
 /* Stops first, for at most one second. NULL is allowed. */
 void tribus_cuda_queue_close(tribus_cuda_queue *queue);

@@ -53,6 +53,17 @@ extern "C" __global__ void tribus_cuda_probe_fill_streaming(tribus_cuda_probe_ar
         __stcs(&words[i], (uint32_t)i * 2654435761u + a.seed);
 }
 
+/* One word of each 2 MiB: as many pages as a tensor of that size, next to no bytes. */
+extern "C" __global__ void tribus_cuda_probe_touch(tribus_cuda_probe_args a)
+{
+    uint32_t *words = (uint32_t *)a.memory;
+    const uint64_t page = (2u << 20) / sizeof(uint32_t);
+
+    for (uint64_t i = (uint64_t)blockIdx.x * blockDim.x + threadIdx.x; i * page < a.words;
+         i += (uint64_t)gridDim.x * blockDim.x)
+        words[i * page] = a.seed;
+}
+
 /* Counts the words that are not so into *bad. */
 extern "C" __global__ void tribus_cuda_probe_check(tribus_cuda_probe_args a)
 {

@@ -240,6 +240,7 @@ const fake_kernel fake_kernels[] = {
     {"tribus_cuda_timeline_kernel_wait", wait_for, sizeof(tribus_cuda_timeline_args)},
     {"tribus_cuda_probe_fill", fill, sizeof(tribus_cuda_probe_args)},
     {"tribus_cuda_probe_fill_streaming", fill, sizeof(tribus_cuda_probe_args)},
+    {"tribus_cuda_probe_touch", nothing, 8},
     {"tribus_cuda_probe_check", check, sizeof(tribus_cuda_probe_args)},
     {"tribus_cuda_probe_spin", spin, sizeof(tribus_cuda_probe_args)},
     {"tribus_cuda_probe_stamp", stamp, sizeof(tribus_cuda_probe_args)},

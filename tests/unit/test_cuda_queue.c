@@ -173,7 +173,8 @@ static void every_call_that_fails_leaks_nothing(const fake_ops *fake)
             CHECK(tribus_error_text()[0] != '\0' && q == NULL);
         nth = fake->failed() ? nth : 1000;
         fake->reset();
-        CHECK(fake->live() == live);
+        /* The pages of the card's queues stay until the context goes. */
+        CHECK(fake->live() == live + (f.c->queue_pages != NULL ? 1 : 0));
         fixture_drop(&f);
         CHECK(fake->live() == 0);
     }
