@@ -16,7 +16,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#define FAKE_KERNELS        32
+#define FAKE_KERNELS        64
 #define FAKE_ARGUMENT_BYTES 2048u
 
 typedef struct fake_kernel {
