@@ -18,7 +18,9 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-#define ORIGINS      65536u /* processes of one agent's life; a power of two */
+#define SETS_BITS    12u
+#define SETS         (1u << SETS_BITS)
+#define WAYS         16u /* 65,536 processes of one agent's life in all */
 #define DEFAULT_LOOK 100000000LL
 #define MOST_SPIN    1000000000LL
 #define CONNECT_TIME 1000000000LL
@@ -28,32 +30,48 @@
 
 /* ---- origins ---- */
 
+/* Sets of WAYS origins; `next` goes round in each, so that the oldest of it makes room. */
+struct tribus_bridge_origins {
+    _Atomic(uint32_t) next[SETS];
+    _Atomic(uint32_t) of[SETS][WAYS]; /* 0: free */
+};
+
+/* Relaxed: an echo comes back through the server after the send that followed the add, and
+ * the kernel orders these. */
+static uint32_t set_of(const tribus_bridge *bridge, uint32_t origin, bool *found)
+{
+    const uint32_t set = origin * 2654435761u >> (32u - SETS_BITS);
+
+    *found = false;
+    for (uint32_t i = 0; i < WAYS && !*found; i++)
+        *found = tribus_load_rlx(&bridge->origins->of[set][i]) == origin;
+    return set;
+}
+
 void tribus_bridge_origin_add(tribus_bridge *bridge, uint32_t origin)
 {
-    for (uint32_t i = 0; i < ORIGINS; i++) {
-        _Atomic(uint32_t) *slot =
-            &bridge->origins[(origin * 2654435761u + i) & (ORIGINS - 1u)];
-        uint32_t seen = 0;
+    bool found;
+    const uint32_t set = set_of(bridge, origin, &found);
+    uint32_t at;
 
-        if (tribus_cas_ar(slot, &seen, origin) || seen == origin)
-            return;
-    }
+    if (found || origin == 0)
+        return;
+    at = tribus_add_rlx(&bridge->origins->next[set], 1u);
+    tribus_store_rlx(&bridge->origins->of[set][at % WAYS], origin);
+    if (at >= WAYS && tribus_add_rlx(&bridge->forgotten, 1u) == 0) /* counter */
+        tribus_log(
+            TRIBUS_LOG_WARN,
+            "more than %u processes published to the wire: the oldest are forgotten; "
+            "what comes back of theirs is taken for somebody else's",
+            SETS * WAYS / 2u);
 }
 
 bool tribus_bridge_origin_is_ours(const tribus_bridge *bridge, uint32_t origin)
 {
-    if (origin == 0)
-        return false;
-    for (uint32_t i = 0; i < ORIGINS; i++) {
-        /* Relaxed: the echo comes back through the server after the send that followed the
-         * add, and the kernel orders these. */
-        const uint32_t seen =
-            tribus_load_rlx(&bridge->origins[(origin * 2654435761u + i) & (ORIGINS - 1u)]);
+    bool found;
 
-        if (seen == origin || seen == 0)
-            return seen == origin;
-    }
-    return false;
+    (void)set_of(bridge, origin, &found);
+    return found && origin != 0;
 }
 
 uint64_t tribus_bridge_types_of(uint32_t bus)
@@ -265,7 +283,7 @@ tribus_status tribus_bridge_start(const tribus_bridge_cfg *cfg, tribus_bridge **
 
     if (b == NULL)
         return tribus_error_set(TRIBUS_NO_MEMORY, "start bridge");
-    b->origins = calloc(ORIGINS, sizeof(*b->origins));
+    b->origins = calloc(1, sizeof(*b->origins));
     b->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     copy_cfg(b, cfg);
     if (b->origins == NULL)
@@ -340,6 +358,7 @@ tribus_status tribus_bridge_get_stats(const tribus_bridge *b, uint32_t bus,
         .stored = tribus_load_rlx(&c->stored),
         .copied_bytes = tribus_load_rlx(&c->copied_bytes),
         .store_lost = tribus_load_rlx(&c->store_lost),
+        .forgotten = tribus_load_rlx(&b->forgotten),
     };
     return TRIBUS_OK;
 }

@@ -85,6 +85,7 @@ typedef struct tribus_bridge_stats {
     uint64_t stored;    /* durable messages sent to their streams */
     uint64_t store_lost;   /* durable messages overwritten before they were stored */
     uint64_t copied_bytes; /* of tensors, for readers of other hosts */
+    uint64_t forgotten;    /* processes whose echoes are no longer told; of all buses */
 } tribus_bridge_stats;
 
 /* Returns TRIBUS_OK or TRIBUS_BAD_ARG (no such bus). Any thread. */

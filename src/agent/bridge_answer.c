@@ -27,6 +27,7 @@
 #define MOST_WAIT   60000000000LL
 #define MOST_BYTES  (1ull << 32)
 #define QUEUE_FRONT (2u * TRIBUS_TIMELINE_BYTES)
+#define MOST_CELL   (1ull << 20)
 #define CALL_NS     1000000000LL
 #define MOST_FETCH  (64u << 20)
 
@@ -62,15 +63,6 @@ static uint32_t process_of(tribus_session *session, uint32_t participant)
             return (uint32_t)row.pid;
     }
     return 0;
-}
-
-/* Let somebody else's region go; other objects may be mapped for another use, too, and a
- * session has one mapping of each. */
-static void unmap_region(tribus_session *session, const tribus_object *object)
-{
-    if (object->kind == TRIBUS_OBJECT_REGION &&
-        object->owner != tribus_session_participant(session))
-        tribus_session_drop(session, object, 0);
 }
 
 /* ---- regions: SHARED_MEMORY_ALLOC ---- */
@@ -112,7 +104,7 @@ static tribus_status describe(tribus_session *session, const tribus_object *obje
                                strncmp(mapped.name, "region/", 7) == 0 ? mapped.name + 7
                                                                        : mapped.name);
     (void)tribus_wire_text_set(m->device, sizeof(m->device), "cpu");
-    unmap_region(session, &mapped);
+    tribus_session_drop(session, &mapped, 0);
     m->region = mapped.number;
     m->generation = mapped.generation;
     m->size_bytes = mapped.bytes;
@@ -149,12 +141,14 @@ static tribus_status allocate(tribus_session *session, tribus_msg_shared_memory_
                                 m->slots, m->slot_bytes, MOST_BYTES);
     st = tribus_session_create_object(session, name, TRIBUS_OBJECT_REGION, bytes, 0,
                                       &object, &mem);
+    if (st != TRIBUS_OK)
+        return st;
+    m->generation = 0;
+    st = tribus_region_create(mem, bytes, &cfg, object.number);
     if (st == TRIBUS_OK)
-        st = tribus_region_create(mem, bytes, &cfg, object.number);
-    if (st == TRIBUS_OK) {
-        m->generation = 0;
         st = describe(session, &object, m);
-    }
+    if (st != TRIBUS_OK)
+        tribus_session_drop(session, &object, 1);
     return st;
 }
 
@@ -184,6 +178,28 @@ static tribus_status own_region(tribus_session *session, tribus_msg_shared_memor
     return TRIBUS_OK;
 }
 
+/* A region in place of one of that name which was freed a moment ago. When it cannot be had
+ * there is one of the former size again: nobody held a slot of it. */
+static tribus_status allocate_again(tribus_session *session,
+                                    tribus_msg_shared_memory_alloc *m,
+                                    tribus_msg_shared_memory_alloc *before)
+{
+    char why[256];
+    tribus_status st;
+
+    if (m->slots == 0)
+        m->slots = before->slots;
+    if (m->slot_bytes == 0 && m->size_bytes == 0)
+        m->slot_bytes = before->slot_bytes;
+    st = allocate(session, m);
+    if (st == TRIBUS_OK)
+        return TRIBUS_OK;
+    (void)snprintf(why, sizeof(why), "%s", tribus_error_text());
+    if (allocate(session, before) != TRIBUS_OK)
+        return tribus_error_set(st, "%s; and the region is lost", why);
+    return tribus_error_set(st, "%s", why);
+}
+
 static tribus_status answer_memory(tribus_session *session,
                                    tribus_msg_shared_memory_alloc *m)
 {
@@ -203,22 +219,16 @@ static tribus_status answer_memory(tribus_session *session,
         return tribus_error_set(TRIBUS_REFUSED, "%u of %u slots are in use",
                                 now.slots - now.slots_free, now.slots);
     tribus_session_drop(session, &object, 1);
-    if (m->operation == TRIBUS_WIRE_MEMORY_FREE) {
-        (void)tribus_wire_text_set(m->name, sizeof(m->name), now.name);
-        m->region = now.region;
-        return TRIBUS_OK;
-    }
     (void)tribus_wire_text_set(m->name, sizeof(m->name), now.name);
-    if (m->slots == 0)
-        m->slots = now.slots;
-    if (m->slot_bytes == 0 && m->size_bytes == 0)
-        m->slot_bytes = now.slot_bytes;
-    return allocate(session, m);
+    m->region = now.region;
+    return m->operation == TRIBUS_WIRE_MEMORY_FREE ? TRIBUS_OK
+                                                   : allocate_again(session, m, &now);
 }
 
 /* ---- queues: COMPUTE_QUEUE_SYNC ---- */
 
 typedef struct queue_view {
+    tribus_object object;         /* to be dropped again */
     tribus_timeline_shm *line[2]; /* produced, consumed */
 } queue_view;
 
@@ -226,8 +236,10 @@ static tribus_status create_queue(tribus_session *session,
                                   const tribus_msg_compute_queue_sync *m, const char *name)
 {
     const uint32_t slots = m->slots != 0 ? m->slots : 256u;
-    const uint32_t cell = m->slot_bytes != 0 ? (m->slot_bytes + 8u + 63u) / 64u * 64u : 64u;
-    const size_t ring = tribus_ring_bytes(slots, cell);
+    const uint64_t wide =
+        m->slot_bytes != 0 ? ((uint64_t)m->slot_bytes + 8u + 63u) / 64u * 64u : 64u;
+    const uint32_t cell = wide <= MOST_CELL ? (uint32_t)wide : 0;
+    const size_t ring = cell != 0 ? tribus_ring_bytes(slots, cell) : 0;
     tribus_object object;
     unsigned char *bytes;
     void *mem = NULL;
@@ -236,8 +248,8 @@ static tribus_status create_queue(tribus_session *session,
     if (ring == 0 || ring > MOST_BYTES)
         return tribus_error_set(TRIBUS_BAD_ARG,
                                 "slots: %u: a power of two from 2 to 2^24 is needed; "
-                                "slot_bytes: %u",
-                                slots, m->slot_bytes);
+                                "slot_bytes: %u: at most %llu",
+                                slots, m->slot_bytes, MOST_CELL - 8u);
     st = tribus_session_create_object(session, name, TRIBUS_OBJECT_RING, QUEUE_FRONT + ring,
                                       0, &object, &mem);
     if (st != TRIBUS_OK)
@@ -249,27 +261,31 @@ static tribus_status create_queue(tribus_session *session,
             tribus_timeline_create(bytes + TRIBUS_TIMELINE_BYTES, TRIBUS_TIMELINE_BYTES, 0);
     if (st == TRIBUS_OK)
         st = tribus_ring_create(bytes + QUEUE_FRONT, ring, slots, cell);
+    if (st != TRIBUS_OK)
+        tribus_session_drop(session, &object, 1);
     return st;
 }
 
 static tribus_status open_queue(tribus_session *session, const char *name, queue_view *out)
 {
-    tribus_object object;
     unsigned char *bytes;
     void *mem = NULL;
-    tribus_status st = find_object(session, name, 0, &object);
+    tribus_status st = find_object(session, name, 0, &out->object);
 
     if (st == TRIBUS_OK)
-        st = tribus_session_open_object(session, name, 1, &object, &mem);
+        st = tribus_session_open_object(session, name, 1, &out->object, &mem);
     if (st != TRIBUS_OK)
         return st;
-    if (object.bytes < QUEUE_FRONT)
-        return tribus_error_set(TRIBUS_CORRUPT, "%s is no queue", name);
     bytes = mem;
-    st = tribus_timeline_open(bytes, TRIBUS_TIMELINE_BYTES, &out->line[0]);
+    if (out->object.bytes < QUEUE_FRONT)
+        st = tribus_error_set(TRIBUS_CORRUPT, "%s is no queue", name);
+    if (st == TRIBUS_OK)
+        st = tribus_timeline_open(bytes, TRIBUS_TIMELINE_BYTES, &out->line[0]);
     if (st == TRIBUS_OK)
         st = tribus_timeline_open(bytes + TRIBUS_TIMELINE_BYTES, TRIBUS_TIMELINE_BYTES,
                                   &out->line[1]);
+    if (st != TRIBUS_OK)
+        tribus_session_drop(session, &out->object, 0);
     return st;
 }
 
@@ -278,11 +294,37 @@ static uint64_t value_of(const tribus_timeline_shm *line)
     return (uint64_t)tribus_timeline_get(line);
 }
 
+static tribus_status move_queue(const queue_view *q, tribus_msg_compute_queue_sync *m)
+{
+    tribus_timeline_shm *line = q->line[m->timeline];
+
+    if (m->operation == TRIBUS_WIRE_QUEUE_ADVANCE) {
+        tribus_status st;
+
+        if (m->value > (uint64_t)INT64_MAX - 1)
+            return tribus_error_set(TRIBUS_BAD_ARG, "value: %" PRIu64 " is too large",
+                                    m->value);
+        if (m->value < value_of(line))
+            return tribus_error_set(TRIBUS_REFUSED,
+                                    "value: a timeline only grows, and is at %" PRIu64,
+                                    value_of(line));
+        st = tribus_timeline_advance(line, (int64_t)m->value);
+        if (st != TRIBUS_OK)
+            return st;
+    } else if (m->operation == TRIBUS_WIRE_QUEUE_READ && m->timeout_ns > 0 &&
+               value_of(line) < m->value) {
+        return TRIBUS_EMPTY;
+    }
+    m->produced = value_of(q->line[0]);
+    m->consumed = value_of(q->line[1]);
+    return TRIBUS_OK;
+}
+
 /* Returns TRIBUS_EMPTY when the answer has to wait. */
 static tribus_status answer_queue(tribus_session *session, tribus_msg_compute_queue_sync *m)
 {
     char name[TRIBUS_NAME_BYTES];
-    queue_view q = {{NULL, NULL}};
+    queue_view q = {.line = {NULL, NULL}};
     tribus_status st = TRIBUS_OK;
 
     (void)snprintf(name, sizeof(name), "queue/%s", m->queue);
@@ -292,24 +334,9 @@ static tribus_status answer_queue(tribus_session *session, tribus_msg_compute_qu
         st = open_queue(session, name, &q);
     if (st != TRIBUS_OK)
         return st;
-    if (m->operation == TRIBUS_WIRE_QUEUE_ADVANCE) {
-        if (m->value > (uint64_t)INT64_MAX - 1)
-            return tribus_error_set(TRIBUS_BAD_ARG, "value: %" PRIu64 " is too large",
-                                    m->value);
-        if (m->value < value_of(q.line[m->timeline]))
-            return tribus_error_set(TRIBUS_REFUSED,
-                                    "value: a timeline only grows, and is at %" PRIu64,
-                                    value_of(q.line[m->timeline]));
-        st = tribus_timeline_advance(q.line[m->timeline], (int64_t)m->value);
-        if (st != TRIBUS_OK)
-            return st;
-    } else if (m->operation == TRIBUS_WIRE_QUEUE_READ && m->timeout_ns > 0 &&
-               value_of(q.line[m->timeline]) < m->value) {
-        return TRIBUS_EMPTY;
-    }
-    m->produced = value_of(q.line[0]);
-    m->consumed = value_of(q.line[1]);
-    return TRIBUS_OK;
+    st = move_queue(&q, m);
+    tribus_session_drop(session, &q.object, 0);
+    return st;
 }
 
 /* ---- tensors: NEURAL_TO_GPU_COMPUTE, GPU_TO_NEURAL_REFINE ---- */
@@ -348,6 +375,8 @@ static tribus_status fetch(tribus_bridge_side *side, const tribus_slot_ref *ref,
     size_t lengths[5] = {3, 0, 0, 2, 2};
     tribus_status st;
 
+    if (side->redis == NULL)
+        return tribus_error_set(TRIBUS_PEER_LOST, "no redis server to put the tensor in");
     if (ref->bytes > MOST_FETCH)
         return tribus_error_set(TRIBUS_BAD_ARG,
                                 "shape, dtype: a tensor of 1 to %u bytes is needed",
@@ -361,7 +390,7 @@ static tribus_status fetch(tribus_bridge_side *side, const tribus_slot_ref *ref,
                                 TRIBUS_BRIDGE_HOLDER, &region);
     if (st != TRIBUS_OK) {
         if (mem != NULL)
-            unmap_region(side->session, &object);
+            tribus_session_drop(side->session, &object, 0);
         return st;
     }
     st = tribus_region_receive(region, ref, &bytes);
@@ -389,7 +418,7 @@ static tribus_status fetch(tribus_bridge_side *side, const tribus_slot_ref *ref,
         tribus_error_clear(); /* received above, so it is ours to release */
 out:
     tribus_region_close(region);
-    unmap_region(side->session, &object);
+    tribus_session_drop(side->session, &object, 0);
     return st;
 }
 
@@ -447,7 +476,9 @@ static tribus_status reply_to(answerer *a, tribus_msg_header *m, const char *cha
     (void)tribus_wire_text_set(m->engine_instance, sizeof(m->engine_instance), "tribusd");
     if (!remote)
         st = tribus_bus_publish(side->handle, m);
-    if (st == TRIBUS_OK && channel[0] != '\0') {
+    if (st == TRIBUS_OK && channel[0] != '\0' && side->redis == NULL) {
+        (void)tribus_add_rlx(&side->bridge->counters[side->bus].lost, 1u); /* counter */
+    } else if (st == TRIBUS_OK && channel[0] != '\0') {
         st = tribus_wire_to_json(m, a->json, sizeof(a->json), &lengths[2]);
         if (st == TRIBUS_OK)
             st = tribus_redis_queue(side->redis, 3, words, lengths);
@@ -578,6 +609,7 @@ static tribus_status look_at_waits(answerer *a)
     return sent;
 }
 
+/* Local requests are answered whether there is a server or not. */
 static tribus_status turn(answerer *a)
 {
     const tribus_wait_cfg wait = {.spin_ns = 1,
@@ -590,8 +622,8 @@ static tribus_status turn(answerer *a)
         st = take_request(a, m);
     if (st == TRIBUS_OK || st == TRIBUS_TIMEOUT)
         st = look_at_waits(a);
-    if (st == TRIBUS_OK)
-        st = tribus_bridge_hosts_tell(&a->hosts, a->side);
+    if (a->side->redis == NULL)
+        return st;
     if (st == TRIBUS_OK)
         st = tribus_redis_flush(a->side->redis);
     while (st == TRIBUS_OK || st == TRIBUS_FULL) {
@@ -623,10 +655,14 @@ void *tribus_bridge_answer_run(void *context)
     }
     a->side = side;
     while (tribus_load_rlx(&side->bridge->stopping) == 0) { /* looked at again and again */
-        if (tribus_bridge_side_connect(side) != TRIBUS_OK)
-            tribus_bridge_side_sleep(side, STEP_NS);
-        else if (turn(a) != TRIBUS_OK)
+        if (tribus_bridge_side_connect(side) == TRIBUS_OK)
+            tribus_bridge_side_works(side);
+        if (turn(a) == TRIBUS_OK)
+            continue;
+        if (side->redis != NULL)
             tribus_bridge_side_disconnect(side);
+        else
+            tribus_bridge_side_sleep(side, STEP_NS);
     }
     if (side->bridge->cfg.pipeline != NULL &&
         side->bridge->cfg.pipeline(side->bridge->cfg.pipeline_context, side->session,

@@ -68,7 +68,8 @@ struct tribus_bridge {
     tribus_bridge_counters counters[TRIBUS_BUSES];
     int stop_fd; /* an eventfd that becomes and stays readable */
     _Atomic(int) stopping;
-    _Atomic(uint32_t) *origins; /* a hash set; 0: free */
+    _Atomic(uint64_t) forgotten;
+    struct tribus_bridge_origins *origins; /* see bridge.c */
 };
 
 void *tribus_bridge_out_run(void *side);

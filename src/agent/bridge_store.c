@@ -144,8 +144,7 @@ static void join(store *s, const tribus_object *row)
         return;
     }
     if (object.number != row->number || object.generation != row->generation) {
-        if (lane_of(s, &object) == NULL) /* else it is mapped for that lane */
-            tribus_session_drop(s->side->session, &object, 0);
+        tribus_session_drop(s->side->session, &object, 0);
         retry(s); /* the name is another's by now */
         return;
     }

@@ -72,6 +72,10 @@ static const bridge_row bridge_rows[] = {
     BRIDGED(unknown, "Messages of an unknown type, dropped."),
     BRIDGED(cut, "Messages whose unknown members were too long to keep."),
     BRIDGED(outages, "Connections lost or refused."),
+    BRIDGED(stored, "Durable messages sent to their streams."),
+    BRIDGED(store_lost, "Durable messages that were not stored."),
+    BRIDGED(forgotten, "Processes whose echoes are no longer told from others'."),
+    BRIDGED(copied_bytes, "Bytes of tensors copied for readers of other hosts."),
 };
 
 static uint64_t field_at(const void *record, size_t offset)

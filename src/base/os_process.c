@@ -67,13 +67,16 @@ static void close_all(const int *fds, uint32_t count)
 static tribus_status take_fds(struct msghdr *msg, int *fds, uint32_t *fd_count)
 {
     uint32_t got = 0;
-    bool fits = (msg->msg_flags & MSG_CTRUNC) == 0;
+    uint32_t arrived = 0;
+    const bool cut = (msg->msg_flags & MSG_CTRUNC) != 0;
+    bool fits = !cut;
 
     for (struct cmsghdr *c = CMSG_FIRSTHDR(msg); c != NULL; c = CMSG_NXTHDR(msg, c)) {
         const size_t n = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
 
         if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
             continue;
+        arrived += (uint32_t)n;
         for (size_t i = 0; i < n; i++) {
             int fd;
 
@@ -92,6 +95,11 @@ static tribus_status take_fds(struct msghdr *msg, int *fds, uint32_t *fd_count)
     }
     if (fd_count != NULL)
         *fd_count = got;
+    /* The kernel cuts where there is no room for more, and where we may have no more. */
+    if (cut && arrived < FDS_MAX)
+        return tribus_error_set(TRIBUS_BAD_DATA,
+                                "receive: no descriptors left in this process: raise "
+                                "`ulimit -n`, or LimitNOFILE of its unit");
     return fits ? TRIBUS_OK
                 : tribus_error_set(TRIBUS_BAD_DATA,
                                    "receive: more descriptors than allowed");

@@ -2,6 +2,8 @@
  * timeout: 240 */
 #include "bus_fixture.h"
 
+#include "agent/bridge_side.h"
+
 static void publish_alert(end *e, const char *text)
 {
     tribus_msg_system_alert m;
@@ -227,6 +229,27 @@ static void local_traffic_goes_on_while_the_server_is_away(void)
     tribus_bridge_stop(bridge);
 }
 
+static void origins_beyond_what_fits_replace_the_oldest(void)
+{
+    tribus_bridge *bridge = start_bridge();
+
+    for (uint32_t i = 1; i <= 30000; i++)
+        tribus_bridge_origin_add(bridge, i);
+    tribus_bridge_origin_add(bridge, 1); /* known: nothing new */
+    for (uint32_t i = 1; i <= 30000; i++)
+        CHECK(tribus_bridge_origin_is_ours(bridge, i));
+    CHECK(!tribus_bridge_origin_is_ours(bridge, 0));
+    CHECK(!tribus_bridge_origin_is_ours(bridge, 30001));
+    CHECK(stats_of(bridge).forgotten == 0);
+    for (uint32_t i = 30001; i <= 200000; i++)
+        tribus_bridge_origin_add(bridge, i);
+    CHECK(stats_of(bridge).forgotten >= 200000 - 65536);
+    CHECK(!tribus_bridge_origin_is_ours(bridge, 1));
+    for (uint32_t i = 170001; i <= 200000; i++)
+        CHECK(tribus_bridge_origin_is_ours(bridge, i));
+    tribus_bridge_stop(bridge);
+}
+
 static void open_when_the_password_is_wrong_says_so(void)
 {
     const tribus_redis_cfg cfg = {.port = port, .user = "nobody", .password = "wrong"};
@@ -247,6 +270,7 @@ int main(void)
     messages_that_both_sides_want_come_exactly_once();
     wrong_text_on_a_channel_is_dropped_counted_and_said_once();
     local_traffic_goes_on_while_the_server_is_away();
+    origins_beyond_what_fits_replace_the_oldest();
     open_when_the_password_is_wrong_says_so();
     stop_platform();
     return 0;
