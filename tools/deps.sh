@@ -100,6 +100,34 @@ onnx_include() {
     [ -f "$include/onnxruntime_c_api.h" ] || { echo "deps: the header did not arrive" >&2; exit 1; }
 }
 
+# Valkey 8 is in Debian's backports; unpacked here, for the tests. Without it they are skipped.
+valkey() {
+    local to=$deps/valkey work uri
+    [ ! -x "$to/usr/bin/valkey-server" ] || return 0
+    ! command -v valkey-server >/dev/null || return 0
+    work=$(mktemp -d)
+    uri=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' |
+        grep -v security | grep -m1 debian) || true
+    mkdir -p "$work/lists/partial" "$work/cache/archives/partial" "$work/empty" "$to"
+    echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $uri bookworm-backports main" \
+        >"$work/sources.list"
+    : >"$work/status"
+    local apt=(apt-get -q -o Dir::Etc::sourcelist="$work/sources.list"
+        -o Dir::Etc::sourceparts="$work/empty" -o Dir::State::lists="$work/lists"
+        -o Dir::Cache="$work/cache" -o Dir::State::status="$work/status"
+        -o APT::Sandbox::User=)
+    if "${apt[@]}" update >/dev/null 2>&1 &&
+        (cd "$work" && "${apt[@]}" download valkey-server valkey-tools >/dev/null 2>&1); then
+        echo "deps: unpacked Valkey"
+        dpkg -x "$work"/valkey-tools_*.deb "$to"
+        dpkg -x "$work"/valkey-server_*.deb "$to"
+    else
+        echo "deps: no Valkey in Debian's backports here; its test is skipped" >&2
+    fi
+    rm -rf "$work"
+}
+
 install_packages "${want[@]}"
+[ "$level" = run ] || valkey
 onnx_library
 onnx_include

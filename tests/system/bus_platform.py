@@ -71,6 +71,7 @@ class Platform:
         for bus in BUSES:
             words += [f"{bus}_bus.port={self.ports[bus]}",
                       f"{bus}_bus.spawn={'true' if spawn else 'false'}"]
+        words.append("redis.program=" + os.environ.get("TRIBUS_TEST_SERVER", "redis-server"))
         for child in ("neural_host", "gpu_host", "marketdata_engine", "ml_engine",
                       "risk_engine"):
             words.append(f"{child}.enabled=false")
