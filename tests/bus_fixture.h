@@ -7,6 +7,7 @@
 #include "base/os.h"
 #include "bus/redis.h"
 #include "check.h"
+#include "port.h"
 #include "tribus/agent.h"
 
 #include <fcntl.h>
@@ -54,18 +55,6 @@ static inline int logged(char *text)
         memcpy(text, log_text, sizeof(log_text));
     CHECK(pthread_mutex_unlock(&log_lock) == 0);
     return lines;
-}
-
-static inline uint16_t free_port(void)
-{
-    struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(0x7f000001)};
-    socklen_t n = sizeof(a);
-    const int fd = socket(AF_INET, SOCK_STREAM, 0);
-
-    CHECK(fd >= 0 && bind(fd, (struct sockaddr *)&a, n) == 0);
-    CHECK(getsockname(fd, (struct sockaddr *)&a, &n) == 0);
-    CHECK(close(fd) == 0);
-    return ntohs(a.sin_port);
 }
 
 static inline tribus_redis *connect_redis(void)

@@ -12,6 +12,8 @@ import sys
 import tempfile
 import time
 
+from ports import free_port
+
 BUILD = pathlib.Path(os.environ.get("TRIBUS_BUILD", "build/release"))
 TRIBUS = str(BUILD / "tribus")
 TRIBUSD = str(BUILD / "tribusd")
@@ -30,12 +32,6 @@ def need(*programs):
             skip(f"no {program}")
     if not os.path.exists(TRIBUS) or not os.path.exists(TRIBUSD):
         skip(f"no {TRIBUS}: build first")
-
-
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
 
 
 def wait_for(what, condition, seconds=PATIENCE):

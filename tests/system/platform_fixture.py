@@ -4,11 +4,12 @@ import os
 import pathlib
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
 import time
+
+from ports import free_ports
 
 BUILD = pathlib.Path(os.environ.get("TRIBUS_BUILD", "build/release"))
 SOURCE = pathlib.Path(os.environ.get("TRIBUS_SOURCE", "."))
@@ -28,16 +29,6 @@ def data(relative):
     root = os.environ.get("TRIBUS_DATA", str(SOURCE / ".." / "shared" / "data"))
     path = pathlib.Path(root) / relative
     return str(path) if path.exists() else None
-
-
-def free_ports(count):
-    sockets = [socket.socket() for _ in range(count)]
-    for s in sockets:
-        s.bind(("127.0.0.1", 0))
-    ports = [s.getsockname()[1] for s in sockets]
-    for s in sockets:
-        s.close()
-    return ports
 
 
 def wait_for(condition, seconds, text):

@@ -15,19 +15,11 @@ import tempfile
 import time
 import urllib.request
 
+from ports import free_ports
+
 BUILD = pathlib.Path(os.environ.get("TRIBUS_BUILD", "build/release"))
 DAEMON = BUILD / "tribusd"
 SKIP = 77
-
-
-def free_ports(count):
-    held = [socket.socket() for _ in range(count)]
-    for s in held:
-        s.bind(("127.0.0.1", 0))
-    ports = [s.getsockname()[1] for s in held]
-    for s in held:
-        s.close()
-    return ports
 
 
 class Platform:

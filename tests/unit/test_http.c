@@ -1,4 +1,5 @@
 #include "check.h"
+#include "port.h"
 
 #include "base/http.h"
 
@@ -6,18 +7,6 @@
 #include <netinet/in.h>
 #include <sys/socket.h>
 #include <unistd.h>
-
-static int free_port(void)
-{
-    struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(0x7f000001)};
-    socklen_t n = sizeof(a);
-    const int s = socket(AF_INET, SOCK_STREAM, 0);
-
-    CHECK(s >= 0 && bind(s, (struct sockaddr *)&a, sizeof(a)) == 0);
-    CHECK(getsockname(s, (struct sockaddr *)&a, &n) == 0);
-    (void)close(s);
-    return ntohs(a.sin_port);
-}
 
 static void ask(int port, const char *request, char *reply, size_t bytes)
 {

@@ -1,5 +1,6 @@
 /* test_monitor.c -- metrics as text and JSON, and the page over HTTP. */
 #include "agent_fixture.h"
+#include "port.h"
 #include "agent/scrape.h"
 #include "monitor/collect.h"
 #include "monitor/monitor.h"
@@ -128,19 +129,6 @@ static void counters_of_others_are_read_without_touching_them(void)
     tribus_session_close(watcher);
     tribus_session_close(writer);
     tribus_agent_stop(agent);
-}
-
-static int free_port(void)
-{
-    struct sockaddr_in at = {.sin_family = AF_INET};
-    socklen_t n = sizeof(at);
-    const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
-    at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    CHECK(bind(fd, (struct sockaddr *)&at, sizeof(at)) == 0);
-    CHECK(getsockname(fd, (struct sockaddr *)&at, &n) == 0);
-    (void)close(fd);
-    return ntohs(at.sin_port);
 }
 
 static void fetch(int port, const char *path, char *buf, size_t bytes)

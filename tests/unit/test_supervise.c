@@ -2,6 +2,7 @@
  * labels: multiprocess
  */
 #include "agent_fixture.h"
+#include "port.h"
 #include "agent/server.h"
 
 #include <arpa/inet.h>
@@ -84,20 +85,6 @@ static pid_t number_in_log(const char *name)
             (void)fclose(log);
     }
     return (pid_t)strtol(line, NULL, 10);
-}
-
-/* A port nobody has now. */
-static int free_port(void)
-{
-    struct sockaddr_in at = {.sin_family = AF_INET};
-    socklen_t n = sizeof(at);
-    const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
-    at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    CHECK(bind(fd, (struct sockaddr *)&at, sizeof(at)) == 0);
-    CHECK(getsockname(fd, (struct sockaddr *)&at, &n) == 0);
-    (void)close(fd);
-    return ntohs(at.sin_port);
 }
 
 static int have_redis(void)
