@@ -21,15 +21,17 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define STEP_NS     20000000LL
-#define WAITING_NS  1000000LL
-#define MOST_WAITS  64u
-#define MOST_WAIT   60000000000LL
-#define MOST_BYTES  (1ull << 32)
-#define QUEUE_FRONT (2u * TRIBUS_TIMELINE_BYTES)
-#define MOST_CELL   (1ull << 20)
-#define CALL_NS     1000000000LL
-#define MOST_FETCH  (64u << 20)
+#define SERVER_NS      5000000000LL /* an answer to the wire waits so long for its server */
+#define SERVER_STEP_NS 5000000LL
+#define STEP_NS        20000000LL
+#define WAITING_NS     1000000LL
+#define MOST_WAITS     64u
+#define MOST_WAIT      60000000000LL
+#define MOST_BYTES     (1ull << 32)
+#define QUEUE_FRONT    (2u * TRIBUS_TIMELINE_BYTES)
+#define MOST_CELL      (1ull << 20)
+#define CALL_NS        1000000000LL
+#define MOST_FETCH     (64u << 20)
 
 /* Copy the error text into a message's text field and mark it. */
 static void fail(char *text, size_t n, uint32_t *phase)
@@ -609,6 +611,18 @@ static tribus_status look_at_waits(answerer *a)
     return sent;
 }
 
+/* A request from the wire shows that the server is there, though we may not have connected
+ * yet, or again: the answer waits for that, or it would be lost. */
+static void await_server(tribus_bridge_side *side)
+{
+    const int64_t deadline = tribus_deadline_ns(SERVER_NS);
+
+    while (tribus_load_rlx(&side->bridge->stopping) == 0 && /* looked at again and again */
+           tribus_bridge_side_connect(side) != TRIBUS_OK &&
+           tribus_deadline_left_ns(deadline) > 0)
+        tribus_bridge_side_sleep(side, SERVER_STEP_NS);
+}
+
 /* Local requests are answered whether there is a server or not. */
 static tribus_status turn(answerer *a)
 {
@@ -618,6 +632,8 @@ static tribus_status turn(answerer *a)
     redisReply *reply = NULL;
     tribus_status st = tribus_bus_next_wait(a->sub, &m, NULL, &wait);
 
+    if (st == TRIBUS_OK && (m->flags & TRIBUS_MSG_FROM_WIRE) != 0)
+        await_server(a->side);
     if (st == TRIBUS_OK)
         st = take_request(a, m);
     if (st == TRIBUS_OK || st == TRIBUS_TIMEOUT)

@@ -49,6 +49,16 @@ static void add_setting(demo *d, size_t i, const char *key, const char *value)
         d->set.items[d->set.count++] = d->settings[i];
 }
 
+static bool is_set(const demo *d, const char *key)
+{
+    const size_t n = strlen(key);
+
+    for (size_t i = 0; i < d->set.count; i++)
+        if (strncmp(d->set.items[i], key, n) == 0 && d->set.items[i][n] == '=')
+            return true;
+    return false;
+}
+
 /* Read a recorded feed to its end: its span decides the speed that fits it into the run. */
 static tribus_status look_at_feed(demo *d)
 {
@@ -79,6 +89,8 @@ static tribus_status settle(demo *d)
 
     if (st != TRIBUS_OK)
         return st;
+    if (!is_set(d, "redis.keep"))
+        add_setting(d, 4, "redis.keep", "false"); /* a demo leaves nothing behind */
     add_setting(d, 0, "marketdata_engine.feed", d->feed);
     if (d->speed == NULL && d->rec.recorded)
         speed = d->rec.span_s / (room > 1.0 ? room : 1.0);

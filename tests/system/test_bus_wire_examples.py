@@ -4,6 +4,7 @@ import json
 import os
 import pathlib
 import re
+import shlex
 import subprocess
 
 import bus_platform
@@ -37,7 +38,8 @@ def main():
     pairs = blocks((SOURCE / "docs" / "wire-examples.md").read_text())
     assert len(pairs) > 10
     with bus_platform.Platform() as p:
-        script = f"set -u\nPATH={os.path.abspath(bus_platform.BUILD)}:$PATH\n"
+        build = shlex.quote(os.path.abspath(bus_platform.BUILD))
+        script = f"set -u\nPATH={build}:$PATH\n"
         for commands, _ in pairs:
             script += f"{commands}\necho '{MARK}'\n"
         for bus, port in DEFAULTS.items():
