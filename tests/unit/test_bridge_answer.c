@@ -17,17 +17,43 @@ static tribus_bridge *start_without_server(void)
     return bridge;
 }
 
-/* Publish a request until it is answered (who answers may not have joined us yet, but gets
- * what it missed), and copy the answer to it. */
+static uint64_t calls;
+
+/* Publish a request under a number of its own. */
+static void ask(end *e, tribus_msg_header *m)
+{
+    m->correlation = ++calls;
+    CHECK(tribus_bus_publish(e->bus, m) == TRIBUS_OK);
+}
+
+/* Ask, and copy the answer to it. */
 static void call(end *e, tribus_msg_header *m)
 {
     const tribus_msg_header *answer = NULL;
 
-    CHECK(tribus_bus_publish(e->bus, m) == TRIBUS_OK);
+    ask(e, m);
     do
         CHECK(tribus_bus_next_wait(replies, &answer, NULL, &patient) == TRIBUS_OK);
-    while (answer->type != m->type);
+    while (answer->type != m->type || answer->correlation != m->correlation);
     memcpy(m, answer, sizeof(*answer) + answer->body_bytes);
+}
+
+/* The bridge subscribes on a thread of its own; what was published before is not its. */
+static void await_who_answers(end *e)
+{
+    const int64_t deadline = tribus_deadline_ns(PATIENT);
+    const tribus_wait_cfg soon = {.timeout_ns = 20000000};
+    const tribus_msg_header *answer = NULL;
+    tribus_msg_shared_memory_alloc m;
+
+    do {
+        CHECK(tribus_deadline_left_ns(deadline) > 0);
+        CHECK(tribus_wire_init(&m, sizeof(m), TRIBUS_MSG_SHARED_MEMORY_ALLOC) == TRIBUS_OK);
+        m.phase = TRIBUS_WIRE_PHASE_REQUEST;
+        m.operation = TRIBUS_WIRE_MEMORY_DESCRIBE;
+        CHECK(tribus_wire_text_set(m.name, sizeof(m.name), "nothing"));
+        ask(e, &m.header);
+    } while (tribus_bus_next_wait(replies, &answer, NULL, &soon) != TRIBUS_OK);
 }
 
 static tribus_msg_shared_memory_alloc memory(end *e, uint32_t operation,
@@ -90,6 +116,7 @@ int main(void)
     bridge = start_without_server();
     e = open_end("asks");
     CHECK(tribus_bus_subscribe(e.bus, &f, &replies) == TRIBUS_OK);
+    await_who_answers(&e);
     regions_are_made_and_outlive_a_resize_that_fails(&e);
     queues_of_too_large_slots_are_refused(&e);
     close_end(&e);
