@@ -6,9 +6,8 @@
 #include "base/clock.h"
 #include "base/os.h"
 #include "bus/redis.h"
-#include "check.h"
+#include "bus_end.h"
 #include "port.h"
-#include "tribus/agent.h"
 
 #include <fcntl.h>
 #include <netinet/in.h>
@@ -22,10 +21,7 @@
 #define SECOND  1000000000LL
 #define PATIENT (120 * SECOND) /* no pass ever takes so long */
 
-static tribus_agent *agent;
-static char folder[64];
 static char disk[64]; /* of the server: in memory, so that a slow disk slows no test */
-static char socket_path[96];
 static uint16_t port;
 static pid_t server;
 static bool server_keeps; /* what is stored, across a kill */
@@ -133,61 +129,32 @@ static inline tribus_bridge_stats stats_of(tribus_bridge *bridge)
         }                                                                                  \
     } while (0)
 
-typedef struct end {
-    tribus_session *session;
-    tribus_bus *bus;
-} end;
-
-static inline end open_end(const char *name)
-{
-    const tribus_session_cfg cfg = {
-        .socket_path = socket_path, .name = name, .role = "engine"};
-    end e = {0};
-
-    CHECK(tribus_session_open(&cfg, &e.session) == TRIBUS_OK);
-    CHECK(tribus_bus_open(e.session, NULL, &e.bus) == TRIBUS_OK);
-    return e;
-}
-
-static inline void close_end(end *e)
-{
-    tribus_bus_close(e->bus);
-    tribus_session_close(e->session);
-}
-
 /* keeps: the server keeps what is stored when it is killed. */
 static inline void start_platform(bool keeps)
 {
-    const tribus_agent_cfg cfg = {.socket_path = socket_path,
-                                  .memory_limit_bytes = 512u << 20};
-
     if (system("command -v redis-server >/dev/null 2>&1") != 0)
         SKIP("no redis-server");
     tribus_log_set(take_log, NULL, TRIBUS_LOG_WARN);
-    (void)snprintf(folder, sizeof(folder), "/tmp/tribus-test-XXXXXX");
-    CHECK(mkdtemp(folder) != NULL);
-    (void)snprintf(socket_path, sizeof(socket_path), "%s/agent.sock", folder);
     (void)snprintf(disk, sizeof(disk), "%s/tribus-test-XXXXXX",
                    access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp");
     CHECK(mkdtemp(disk) != NULL);
     port = free_port();
     server_keeps = keeps;
     start_server();
-    CHECK(tribus_agent_start(&cfg, &agent) == TRIBUS_OK);
+    start_agent(512u << 20);
 }
 
 static inline void stop_platform(void)
 {
     char command[128];
 
-    tribus_agent_stop(agent);
+    stop_agent();
     stop_server();
     (void)snprintf(command, sizeof(command), "rm -rf %s", disk);
     CHECK(system(command) == 0);
-    CHECK(rmdir(folder) == 0);
 }
 
-static inline tribus_status publish_order(end *e, uint64_t quantity)
+static inline tribus_status publish_order(bus_end *e, uint64_t quantity)
 {
     tribus_msg_order_request m;
 
@@ -199,7 +166,7 @@ static inline tribus_status publish_order(end *e, uint64_t quantity)
     return tribus_bus_publish(e->bus, &m.header);
 }
 
-static inline void publish_orders(end *e, uint64_t first, uint64_t last)
+static inline void publish_orders(bus_end *e, uint64_t first, uint64_t last)
 {
     const int64_t deadline = tribus_deadline_ns(PATIENT);
 

@@ -265,6 +265,11 @@ static tribus_status start_side(tribus_bridge *b, uint32_t bus, tribus_bridge_jo
     if (st != TRIBUS_OK)
         return st;
     side->handle->quiet = job != TRIBUS_BRIDGE_ANSWER;
+    if (job == TRIBUS_BRIDGE_ANSWER) {
+        st = tribus_bridge_answer_open(side);
+        if (st != TRIBUS_OK)
+            return st;
+    }
     if (job == TRIBUS_BRIDGE_IN)
         side->handle->cell_bytes = IN_BYTES;
     fault = pthread_create(&side->thread, NULL, jobs[job].run, side);

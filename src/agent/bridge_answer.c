@@ -454,7 +454,6 @@ typedef struct waiting {
 
 typedef struct answerer {
     tribus_bridge_side *side;
-    tribus_subscription *sub;
     waiting waits[MOST_WAITS];
     uint32_t wait_count;
     tribus_bridge_hosts hosts;
@@ -630,7 +629,7 @@ static tribus_status turn(answerer *a)
                                   .timeout_ns = a->wait_count > 0 ? WAITING_NS : STEP_NS};
     const tribus_msg_header *m = NULL;
     redisReply *reply = NULL;
-    tribus_status st = tribus_bus_next_wait(a->sub, &m, NULL, &wait);
+    tribus_status st = tribus_bus_next_wait(a->side->requests, &m, NULL, &wait);
 
     if (st == TRIBUS_OK && (m->flags & TRIBUS_MSG_FROM_WIRE) != 0)
         await_server(a->side);
@@ -653,22 +652,26 @@ static tribus_status turn(answerer *a)
     return st == TRIBUS_EMPTY ? TRIBUS_OK : st;
 }
 
-void *tribus_bridge_answer_run(void *context)
+tribus_status tribus_bridge_answer_open(tribus_bridge_side *side)
 {
-    tribus_bridge_side *side = context;
     const tribus_bus_filter filter = {.types = (1ull << TRIBUS_MSG_NEURAL_TO_GPU_COMPUTE) |
                                                (1ull << TRIBUS_MSG_GPU_TO_NEURAL_REFINE) |
                                                (1ull << TRIBUS_MSG_HYBRID_PIPELINE_COORD) |
                                                (1ull << TRIBUS_MSG_SHARED_MEMORY_ALLOC) |
                                                (1ull << TRIBUS_MSG_COMPUTE_QUEUE_SYNC),
                                       .without_own = 1};
+
+    return tribus_bus_subscribe(side->handle, &filter, &side->requests);
+}
+
+void *tribus_bridge_answer_run(void *context)
+{
+    tribus_bridge_side *side = context;
     answerer *a = calloc(1, sizeof(*a));
 
-    if (a == NULL || tribus_bus_subscribe(side->handle, &filter, &a->sub) != TRIBUS_OK) {
-        tribus_log(TRIBUS_LOG_ERROR, "%s bus: requests are not answered: %s",
-                   tribus_wire_bus_title(side->bus),
-                   a == NULL ? "no memory" : tribus_error_text());
-        free(a);
+    if (a == NULL) {
+        tribus_log(TRIBUS_LOG_ERROR, "%s bus: requests are not answered: no memory",
+                   tribus_wire_bus_title(side->bus));
         return NULL;
     }
     a->side = side;

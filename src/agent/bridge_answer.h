@@ -4,6 +4,10 @@
 
 #include "agent/bridge_side.h"
 
+/* Subscribe to the requests, before the thread runs: what is asked from then on is answered.
+ * Returns as tribus_bus_subscribe(). */
+TRIBUS_MUST_CHECK tribus_status tribus_bridge_answer_open(tribus_bridge_side *side);
+
 void *tribus_bridge_answer_run(void *side);
 
 #endif

@@ -54,7 +54,8 @@ typedef struct tribus_bridge_side {
     pthread_t thread;
     tribus_session *session;
     tribus_bus *handle;
-    tribus_redis *redis;  /* NULL: not connected */
+    tribus_subscription *requests; /* the answer's: there before the bridge has started */
+    tribus_redis *redis;           /* NULL: not connected */
     tribus_object server; /* the store's: says where the server is; number 0: does not */
     tribus_redis_backoff backoff;
     uint32_t attempts; /* to connect, in a row, that failed */

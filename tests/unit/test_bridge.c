@@ -4,7 +4,7 @@
 
 #include "agent/bridge_side.h"
 
-static void publish_alert(end *e, const char *text)
+static void publish_alert(bus_end *e, const char *text)
 {
     tribus_msg_system_alert m;
 
@@ -63,7 +63,7 @@ static void say_alert(tribus_redis *r, const char *text)
 static void local_messages_reach_the_wire_only_while_somebody_listens(void)
 {
     tribus_bridge *bridge = start_bridge();
-    end a = open_end("a");
+    bus_end a = open_end("a", NULL);
     tribus_redis *r;
     char text[2048];
 
@@ -96,7 +96,7 @@ static void local_messages_reach_the_wire_only_while_somebody_listens(void)
 static void remote_messages_reach_local_subscribers_with_what_we_do_not_know(void)
 {
     tribus_bridge *bridge = start_bridge();
-    end b = open_end("b");
+    bus_end b = open_end("b", NULL);
     const tribus_bus_filter f = {.types = 1ull << TRIBUS_MSG_SYSTEM_ALERT};
     tribus_subscription *sub = NULL;
     tribus_redis *r = connect_redis();
@@ -121,7 +121,7 @@ static void remote_messages_reach_local_subscribers_with_what_we_do_not_know(voi
 static void messages_that_both_sides_want_come_exactly_once(void)
 {
     tribus_bridge *bridge = start_bridge();
-    end a = open_end("a"), b = open_end("b");
+    bus_end a = open_end("a", NULL), b = open_end("b", NULL);
     const tribus_bus_filter f = {.types = 1ull << TRIBUS_MSG_SYSTEM_ALERT};
     tribus_subscription *sub = NULL;
     tribus_redis *listener = connect_redis(), *speaker = connect_redis();
@@ -160,7 +160,7 @@ static void messages_that_both_sides_want_come_exactly_once(void)
 static void wrong_text_on_a_channel_is_dropped_counted_and_said_once(void)
 {
     tribus_bridge *bridge = start_bridge();
-    end b = open_end("b");
+    bus_end b = open_end("b", NULL);
     const tribus_bus_filter f = {.types = 1ull << TRIBUS_MSG_SYSTEM_ALERT};
     tribus_subscription *sub = NULL;
     tribus_redis *r = connect_redis();
@@ -198,7 +198,7 @@ static void wrong_text_on_a_channel_is_dropped_counted_and_said_once(void)
 static void local_traffic_goes_on_while_the_server_is_away(void)
 {
     tribus_bridge *bridge = start_bridge();
-    end a = open_end("a"), b = open_end("b");
+    bus_end a = open_end("a", NULL), b = open_end("b", NULL);
     tribus_subscription *sub = NULL;
     const tribus_msg_header *m = NULL;
     tribus_redis *r;

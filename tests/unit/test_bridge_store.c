@@ -25,7 +25,7 @@ static long long command(const char *a, const char *b, const char *c, const char
     return value;
 }
 
-static void publish_durable_alert(end *e)
+static void publish_durable_alert(bus_end *e)
 {
     tribus_msg_system_alert m;
 
@@ -39,7 +39,7 @@ static void publish_durable_alert(end *e)
 static void a_key_of_another_type_stops_its_own_messages_only(void)
 {
     tribus_bridge *bridge;
-    end a = open_end("a");
+    bus_end a = open_end("a", NULL);
     char text[1024];
     int lines;
 
@@ -67,7 +67,7 @@ static void a_key_of_another_type_stops_its_own_messages_only(void)
 static void a_server_that_refuses_is_tried_less_and_less_often_and_said_once(void)
 {
     tribus_bridge *bridge = start_bridge();
-    end a = open_end("a");
+    bus_end a = open_end("a", NULL);
     int64_t before_ns;
     uint64_t before;
     int lines;
@@ -96,7 +96,7 @@ static void a_server_that_refuses_is_tried_less_and_less_often_and_said_once(voi
 static void stop_stores_what_is_there_first(void)
 {
     tribus_bridge *bridge = start_bridge();
-    end a = open_end("a"), b = open_end("b");
+    bus_end a = open_end("a", NULL), b = open_end("b", NULL);
     long long published = 2;
 
     (void)command("DEL", orders, NULL, NULL);
@@ -122,7 +122,7 @@ static void stop_stores_what_is_there_first(void)
 static void a_corrupt_lane_is_given_up_and_the_others_go_on(void)
 {
     tribus_bridge *bridge = start_bridge();
-    end a = open_end("a"), b = open_end("b"), c = open_end("c");
+    bus_end a = open_end("a", NULL), b = open_end("b", NULL), c = open_end("c", NULL);
     tribus_object object;
     unsigned char *mem = NULL;
 

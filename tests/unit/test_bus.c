@@ -1,54 +1,10 @@
 /* test_bus.c -- publish and subscribe over an agent inside this process. labels: bus */
 #include "bus/bus.h"
 #include "base/clock.h"
-#include "check.h"
-#include "tribus/agent.h"
+#include "bus_end.h"
 
 #include <pthread.h>
 #include <unistd.h>
-
-static tribus_agent *agent;
-static char folder[64];
-static char socket_path[96];
-
-static void start_agent(void)
-{
-    const tribus_agent_cfg cfg = {.socket_path = socket_path,
-                                  .memory_limit_bytes = 512u << 20};
-
-    (void)snprintf(folder, sizeof(folder), "/tmp/tribus-test-XXXXXX");
-    CHECK(mkdtemp(folder) != NULL);
-    (void)snprintf(socket_path, sizeof(socket_path), "%s/agent.sock", folder);
-    CHECK(tribus_agent_start(&cfg, &agent) == TRIBUS_OK);
-}
-
-static void stop_agent(void)
-{
-    tribus_agent_stop(agent);
-    CHECK(rmdir(folder) == 0);
-}
-
-typedef struct end {
-    tribus_session *session;
-    tribus_bus *bus;
-} end;
-
-static end open_end(const char *name, const tribus_bus_cfg *cfg)
-{
-    const tribus_session_cfg session_cfg = {
-        .socket_path = socket_path, .name = name, .role = "engine"};
-    end e = {0};
-
-    CHECK(tribus_session_open(&session_cfg, &e.session) == TRIBUS_OK);
-    CHECK(tribus_bus_open(e.session, cfg, &e.bus) == TRIBUS_OK);
-    return e;
-}
-
-static void close_end(end *e)
-{
-    tribus_bus_close(e->bus);
-    tribus_session_close(e->session);
-}
 
 static const tribus_msg_header *price_of(tribus_msg_price_update *m, const char *symbol,
                                          int64_t price_e9)
@@ -59,7 +15,7 @@ static const tribus_msg_header *price_of(tribus_msg_price_update *m, const char 
     return &m->header;
 }
 
-static void publish_price(end *e, int64_t price_e9)
+static void publish_price(bus_end *e, int64_t price_e9)
 {
     tribus_msg_price_update m;
 
@@ -104,7 +60,7 @@ static int64_t next_price(tribus_subscription *sub, uint64_t *lost)
     return price_in(next(sub, lost));
 }
 
-static tribus_subscription *subscribe(end *e, const tribus_bus_filter *f)
+static tribus_subscription *subscribe(bus_end *e, const tribus_bus_filter *f)
 {
     tribus_subscription *sub = NULL;
 
@@ -114,7 +70,7 @@ static tribus_subscription *subscribe(end *e, const tribus_bus_filter *f)
 
 static void publish_when_subscribed_arrives_with_who_and_when(void)
 {
-    end a = open_end("a", NULL), b = open_end("b", NULL);
+    bus_end a = open_end("a", NULL), b = open_end("b", NULL);
     tribus_subscription *sub = subscribe(&b, NULL);
     const int64_t before = tribus_now_wall_ns();
     tribus_msg_any got;
@@ -139,9 +95,9 @@ static void publish_when_subscribed_arrives_with_who_and_when(void)
 
 static void next_when_a_publisher_comes_later_begins_with_its_first_message(void)
 {
-    end b = open_end("b", NULL);
+    bus_end b = open_end("b", NULL);
     tribus_subscription *sub = subscribe(&b, NULL);
-    end a = open_end("a", NULL);
+    bus_end a = open_end("a", NULL);
 
     for (int64_t i = 0; i < 100; i++)
         publish_price(&a, i);
@@ -154,7 +110,7 @@ static void next_when_a_publisher_comes_later_begins_with_its_first_message(void
 
 static void subscribe_when_messages_passed_already_offers_history_only_if_asked(void)
 {
-    end a = open_end("a", NULL), b = open_end("b", NULL);
+    bus_end a = open_end("a", NULL), b = open_end("b", NULL);
     tribus_subscription *fresh, *late;
     const tribus_bus_filter three = {.history = 3};
 
@@ -176,7 +132,7 @@ static void subscribe_when_messages_passed_already_offers_history_only_if_asked(
 
 static void next_when_the_publisher_left_reads_to_the_end(void)
 {
-    end a = open_end("a", NULL), b = open_end("b", NULL);
+    bus_end a = open_end("a", NULL), b = open_end("b", NULL);
     tribus_subscription *sub = subscribe(&b, NULL);
     tribus_bus_stats stats;
 
@@ -201,7 +157,7 @@ static void next_when_the_publisher_left_reads_to_the_end(void)
 static void next_when_lapped_says_exactly_how_many_were_lost(void)
 {
     const tribus_bus_cfg small = {.cells = {16, 16, 16}};
-    end a = open_end("a", &small), b = open_end("b", NULL);
+    bus_end a = open_end("a", &small), b = open_end("b", NULL);
     tribus_subscription *sub = subscribe(&b, NULL);
     tribus_bus_stats stats;
     uint64_t lost = 0, sum = 0, seen = 0;
@@ -226,7 +182,7 @@ static void next_when_lapped_says_exactly_how_many_were_lost(void)
 
 static void subscribe_with_filters_hands_out_only_what_matches(void)
 {
-    end a = open_end("a", NULL), b = open_end("b", NULL);
+    bus_end a = open_end("a", NULL), b = open_end("b", NULL);
     const tribus_bus_filter by_type = {.types = 1ull << TRIBUS_MSG_ENGINE_HEALTH};
     const tribus_bus_filter by_bus = {.buses = 1u << TRIBUS_BUS_MARKETDATA};
     const tribus_bus_filter by_pattern = {.pattern = "nautilus-*-engine_h*"};
@@ -257,7 +213,7 @@ static void subscribe_with_filters_hands_out_only_what_matches(void)
 
 static void publish_when_urgent_overtakes_what_waits(void)
 {
-    end a = open_end("a", NULL), b = open_end("b", NULL);
+    bus_end a = open_end("a", NULL), b = open_end("b", NULL);
     tribus_subscription *sub = subscribe(&b, NULL);
     tribus_msg_price_update m;
     const tribus_msg_header *got = NULL;
@@ -281,7 +237,7 @@ static void publish_when_urgent_overtakes_what_waits(void)
 
 static void commit_publishes_what_was_claimed_in_order_and_in_its_turn(void)
 {
-    end a = open_end("a", NULL), b = open_end("b", NULL);
+    bus_end a = open_end("a", NULL), b = open_end("b", NULL);
     tribus_subscription *sub = subscribe(&b, NULL);
     tribus_msg_header *room[100];
     tribus_bus_stats stats;
@@ -314,7 +270,7 @@ static void commit_publishes_what_was_claimed_in_order_and_in_its_turn(void)
 
 static void commit_when_one_is_wrong_publishes_none(void)
 {
-    end a = open_end("a", NULL), b = open_end("b", NULL);
+    bus_end a = open_end("a", NULL), b = open_end("b", NULL);
     tribus_subscription *sub = subscribe(&b, NULL);
     tribus_msg_header *room[4];
     uint32_t got = 0;
@@ -351,7 +307,7 @@ static void publish_when_the_message_is_wrong_is_refused_with_the_reason(void)
 {
     const tribus_bus_cfg two = {.off = 1u << TRIBUS_BUS_NEURAL_GPU};
     const tribus_bus_cfg wrong = {.off = 8};
-    end a = open_end("a", &two);
+    bus_end a = open_end("a", &two);
     tribus_msg_price_update m;
     tribus_msg_any prediction;
     tribus_bus *none = NULL;
@@ -375,7 +331,7 @@ static void publish_when_the_message_is_wrong_is_refused_with_the_reason(void)
 
 static void next_when_a_publisher_writes_nonsense_drops_and_counts_it(void)
 {
-    end a = open_end("a", NULL), b = open_end("b", NULL);
+    bus_end a = open_end("a", NULL), b = open_end("b", NULL);
     tribus_subscription *sub = subscribe(&b, NULL);
     const size_t bytes = tribus_topic_bytes(64, TRIBUS_BUS_CELL_BYTES);
     tribus_object object;
@@ -429,9 +385,9 @@ static bool wanted_becomes(tribus_want_reader *wants, uint64_t types)
 
 static void subscribe_tells_the_bridge_what_is_wanted_until_it_ends(void)
 {
-    end a = open_end("a", NULL), b = open_end("b", NULL), bridge = open_end("c", NULL);
+    bus_end a = open_end("a", NULL), b = open_end("b", NULL), bridge = open_end("c", NULL);
     const tribus_bus_cfg look_on = {.observe = 1};
-    end tap = open_end("tap", &look_on);
+    bus_end tap = open_end("tap", &look_on);
     const tribus_bus_filter price = {.types = 1ull << TRIBUS_MSG_PRICE_UPDATE};
     const tribus_bus_filter health = {.types = 1ull << TRIBUS_MSG_ENGINE_HEALTH};
     tribus_want_reader *wants = NULL;
@@ -458,7 +414,7 @@ static void subscribe_tells_the_bridge_what_is_wanted_until_it_ends(void)
 static void observe_sees_everything_and_may_publish_nothing(void)
 {
     const tribus_bus_cfg look_on = {.observe = 1};
-    end a = open_end("a", NULL), tap = open_end("tap", &look_on);
+    bus_end a = open_end("a", NULL), tap = open_end("tap", &look_on);
     tribus_subscription *sub = subscribe(&tap, NULL);
     const tribus_wait_cfg soon = {.timeout_ns = 5000000};
     const tribus_wait_cfg long_enough = {.timeout_ns = 10000000000};
@@ -482,7 +438,7 @@ typedef struct talker {
 static void *talk(void *context)
 {
     const talker *t = context;
-    end a = open_end(t->name, NULL);
+    bus_end a = open_end(t->name, NULL);
 
     for (int64_t i = 0; i < t->count; i++)
         publish_price(&a, i);
@@ -493,7 +449,7 @@ static void *talk(void *context)
 static void next_wait_when_many_publish_hands_out_each_one_in_order(void)
 {
     static const char *const names[3] = {"t0", "t1", "t2"};
-    end b = open_end("b", NULL);
+    bus_end b = open_end("b", NULL);
     tribus_subscription *sub = subscribe(&b, NULL);
     const tribus_wait_cfg wait = {.spin_ns = 1000, .timeout_ns = 20000000000};
     int64_t next[3] = {0, 0, 0}, total = 0;
@@ -522,7 +478,7 @@ static void next_wait_when_many_publish_hands_out_each_one_in_order(void)
 
 static void forward_keeps_what_it_does_not_know(void)
 {
-    end a = open_end("a", NULL), b = open_end("b", NULL);
+    bus_end a = open_end("a", NULL), b = open_end("b", NULL);
     tribus_subscription *sub = subscribe(&b, NULL);
     char envelope[] = "\"trace\":\"x\"", body[] = "\"venue_code\":7";
     const tribus_wire_extra extra = {.envelope = envelope,
@@ -552,7 +508,7 @@ static void forward_keeps_what_it_does_not_know(void)
 
 static void *answer(void *context)
 {
-    end b = open_end("answerer", NULL);
+    bus_end b = open_end("answerer", NULL);
     const tribus_bus_filter f = {.types = 1ull << TRIBUS_MSG_PRICE_UPDATE};
     tribus_subscription *sub = subscribe(&b, &f);
     tribus_msg_engine_health health;
@@ -576,7 +532,7 @@ static void *answer(void *context)
 
 static void request_gets_the_reply_that_belongs_to_it(void)
 {
-    end a = open_end("a", NULL);
+    bus_end a = open_end("a", NULL);
     const tribus_bus_filter f = {.types = 1ull << TRIBUS_MSG_ENGINE_HEALTH};
     tribus_subscription *sub = subscribe(&a, &f);
     tribus_msg_price_update m;
@@ -604,7 +560,7 @@ static void request_gets_the_reply_that_belongs_to_it(void)
 
 static void publish_when_the_agent_is_gone_goes_on(void)
 {
-    end a = open_end("a", NULL), b = open_end("b", NULL);
+    bus_end a = open_end("a", NULL), b = open_end("b", NULL);
     tribus_subscription *sub = subscribe(&b, NULL);
 
     publish_price(&a, 1);
@@ -619,7 +575,7 @@ static void publish_when_the_agent_is_gone_goes_on(void)
 
 int main(void)
 {
-    start_agent();
+    start_agent(512u << 20);
     publish_when_subscribed_arrives_with_who_and_when();
     next_when_a_publisher_comes_later_begins_with_its_first_message();
     subscribe_when_messages_passed_already_offers_history_only_if_asked();

@@ -2,9 +2,8 @@
 #include "base/atomic.h"
 #include "base/clock.h"
 #include "bus/bus.h"
-#include "check.h"
+#include "bus_end.h"
 #include "fabric/layout.h"
-#include "tribus/agent.h"
 
 #include <poll.h>
 #include <pthread.h>
@@ -12,34 +11,9 @@
 
 #define PATIENT_MS 120000
 
-static tribus_agent *agent;
-static char folder[64];
-static char socket_path[96];
+static const tribus_bus_cfg looks_on = {.observe = 1};
 
-typedef struct end {
-    tribus_session *session;
-    tribus_bus *bus;
-} end;
-
-static end open_end(const char *name, int observe)
-{
-    const tribus_session_cfg session_cfg = {
-        .socket_path = socket_path, .name = name, .role = "engine"};
-    const tribus_bus_cfg cfg = {.observe = observe};
-    end e = {0};
-
-    CHECK(tribus_session_open(&session_cfg, &e.session) == TRIBUS_OK);
-    CHECK(tribus_bus_open(e.session, &cfg, &e.bus) == TRIBUS_OK);
-    return e;
-}
-
-static void close_end(end *e)
-{
-    tribus_bus_close(e->bus);
-    tribus_session_close(e->session);
-}
-
-static tribus_subscription *subscribe(end *e, int *fd)
+static tribus_subscription *subscribe(bus_end *e, int *fd)
 {
     const tribus_bus_filter filter = {.types = 1ull << TRIBUS_MSG_ENGINE_HEALTH};
     tribus_subscription *sub = NULL;
@@ -51,7 +25,7 @@ static tribus_subscription *subscribe(end *e, int *fd)
     return sub;
 }
 
-static void publish(end *e, uint64_t n)
+static void publish(bus_end *e, uint64_t n)
 {
     tribus_msg_engine_health m;
 
@@ -93,7 +67,7 @@ static void drain(tribus_subscription *sub)
 
 static void descriptor_is_readable_until_next_says_empty(int observe)
 {
-    end a = open_end("a", 0), b = open_end("b", observe);
+    bus_end a = open_end("a", NULL), b = open_end("b", observe ? &looks_on : NULL);
     int fd = -1;
     tribus_subscription *sub = subscribe(&b, &fd);
 
@@ -109,7 +83,7 @@ static void descriptor_is_readable_until_next_says_empty(int observe)
     publish(&a, 4);
     CHECK(next_in_loop(sub, fd) == 4);
     close_end(&a);
-    a = open_end("c", 0); /* another bell, and the old one goes */
+    a = open_end("c", NULL); /* another bell, and the old one goes */
     publish(&a, 5);
     CHECK(next_in_loop(sub, fd) == 5);
     close_end(&a);
@@ -118,7 +92,7 @@ static void descriptor_is_readable_until_next_says_empty(int observe)
 
 static void publish_enters_the_kernel_only_for_a_sleeper(void)
 {
-    end a = open_end("a", 0), b = open_end("b", 0);
+    bus_end a = open_end("a", NULL), b = open_end("b", NULL);
     int fd = -1;
     tribus_subscription *sub = subscribe(&b, &fd);
     tribus_doorbell_shm *bell;
@@ -146,7 +120,7 @@ static void publish_enters_the_kernel_only_for_a_sleeper(void)
 
 static void *produce(void *context)
 {
-    end a = open_end("producer", 0);
+    bus_end a = open_end("producer", NULL);
 
     (void)context;
     for (uint64_t n = 1; n <= TOTAL; n++) {
@@ -160,7 +134,7 @@ static void *produce(void *context)
 
 static void loop_gets_everything_while_a_publisher_comes_and_goes(void)
 {
-    end b = open_end("b", 0);
+    bus_end b = open_end("b", NULL);
     int fd = -1;
     tribus_subscription *sub = subscribe(&b, &fd);
     const tribus_msg_header *m = NULL;
@@ -183,18 +157,11 @@ static void loop_gets_everything_while_a_publisher_comes_and_goes(void)
 
 int main(void)
 {
-    const tribus_agent_cfg cfg = {.socket_path = socket_path,
-                                  .memory_limit_bytes = 512u << 20};
-
-    (void)snprintf(folder, sizeof(folder), "/tmp/tribus-test-XXXXXX");
-    CHECK(mkdtemp(folder) != NULL);
-    (void)snprintf(socket_path, sizeof(socket_path), "%s/agent.sock", folder);
-    CHECK(tribus_agent_start(&cfg, &agent) == TRIBUS_OK);
+    start_agent(512u << 20);
     descriptor_is_readable_until_next_says_empty(0);
     descriptor_is_readable_until_next_says_empty(1);
     publish_enters_the_kernel_only_for_a_sleeper();
     loop_gets_everything_while_a_publisher_comes_and_goes();
-    tribus_agent_stop(agent);
-    CHECK(rmdir(folder) == 0);
+    stop_agent();
     return 0;
 }

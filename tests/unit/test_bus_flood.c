@@ -4,19 +4,16 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "bus/bus.h"
-#include "check.h"
+#include "bus_end.h"
 #include "fabric/layout.h"
-#include "tribus/agent.h"
 
 #include <pthread.h>
-#include <unistd.h>
 
 #define PATIENT 120000000000LL
 #define CELLS   2048u /* of the Engine Logic bus */
 
-static tribus_agent *agent;
-static char folder[64];
-static char socket_path[96];
+static const tribus_bus_cfg looks_on = {.observe = 1};
+
 static _Atomic(int) warnings;
 
 static void take_log(void *context, tribus_log_level level, const char *text)
@@ -27,30 +24,7 @@ static void take_log(void *context, tribus_log_level level, const char *text)
         (void)tribus_add_rlx(&warnings, 1); /* counter */
 }
 
-typedef struct end {
-    tribus_session *session;
-    tribus_bus *bus;
-} end;
-
-static end open_end(const char *name, int observe)
-{
-    const tribus_session_cfg session_cfg = {
-        .socket_path = socket_path, .name = name, .role = "engine"};
-    const tribus_bus_cfg cfg = {.observe = observe};
-    end e = {0};
-
-    CHECK(tribus_session_open(&session_cfg, &e.session) == TRIBUS_OK);
-    CHECK(tribus_bus_open(e.session, &cfg, &e.bus) == TRIBUS_OK);
-    return e;
-}
-
-static void close_end(end *e)
-{
-    tribus_bus_close(e->bus);
-    tribus_session_close(e->session);
-}
-
-static tribus_subscription *subscribe(end *e)
+static tribus_subscription *subscribe(bus_end *e)
 {
     tribus_subscription *sub = NULL;
 
@@ -58,7 +32,7 @@ static tribus_subscription *subscribe(end *e)
     return sub;
 }
 
-static void publish(end *e, uint64_t n, tribus_priority priority)
+static void publish(bus_end *e, uint64_t n, tribus_priority priority)
 {
     tribus_msg_engine_health m;
 
@@ -68,7 +42,7 @@ static void publish(end *e, uint64_t n, tribus_priority priority)
     CHECK(tribus_bus_publish(e->bus, &m.header) == TRIBUS_OK); /* never FULL, never waits */
 }
 
-static tribus_bus_stats stats_of(const end *e)
+static tribus_bus_stats stats_of(const bus_end *e)
 {
     tribus_bus_stats s;
 
@@ -78,7 +52,8 @@ static tribus_bus_stats stats_of(const end *e)
 
 static void publish_when_a_subscriber_sleeps_on_loses_nothing_for_the_others(void)
 {
-    end a = open_end("a", 0), slow = open_end("slow", 0), quick = open_end("quick", 0);
+    bus_end a = open_end("a", NULL), slow = open_end("slow", NULL),
+            quick = open_end("quick", NULL);
     tribus_subscription *slow_sub = subscribe(&slow), *quick_sub = subscribe(&quick);
     const tribus_msg_header *m = NULL;
     const uint64_t laps = 10, most = laps * CELLS;
@@ -118,7 +93,7 @@ static _Atomic(uint64_t) flooded;
 
 static void *flood(void *context)
 {
-    end a = open_end("flooder", 0);
+    bus_end a = open_end("flooder", NULL);
     uint64_t n = 0;
 
     (void)context;
@@ -131,7 +106,7 @@ static void *flood(void *context)
 
 static void next_when_one_publisher_floods_gives_the_others_their_turn(void)
 {
-    end a = open_end("a", 0), b = open_end("b", 0);
+    bus_end a = open_end("a", NULL), b = open_end("b", NULL);
     tribus_subscription *sub = subscribe(&b);
     const int64_t deadline = tribus_deadline_ns(PATIENT);
     const int before = tribus_load_rlx(&warnings);
@@ -184,7 +159,7 @@ static void next_when_one_publisher_floods_gives_the_others_their_turn(void)
 static void observers_leave_no_trace_at_a_publisher(void)
 {
     enum { OBSERVERS = 20 };
-    end a = open_end("a", 0), taps[OBSERVERS], sleeper;
+    bus_end a = open_end("a", NULL), taps[OBSERVERS], sleeper;
     tribus_subscription *subs[OBSERVERS], *sleeps;
     const tribus_wait_cfg soon = {.spin_ns = 1, .timeout_ns = 3000000};
     const tribus_msg_header *m = NULL;
@@ -197,7 +172,7 @@ static void observers_leave_no_trace_at_a_publisher(void)
         char name[16];
 
         (void)snprintf(name, sizeof(name), "tap-%d", i);
-        taps[i] = open_end(name, 1);
+        taps[i] = open_end(name, &looks_on);
         subs[i] = subscribe(&taps[i]);
     }
     for (uint64_t n = 1; n <= 3 * CELLS; n++) {
@@ -213,7 +188,7 @@ static void observers_leave_no_trace_at_a_publisher(void)
     }
     CHECK(stats_of(&taps[1]).lost == 0 && tribus_bus_next(subs[1], &m, NULL) == TRIBUS_OK);
     CHECK(stats_of(&taps[1]).lost >= 2 * CELLS); /* it is the tap that loses, and counts */
-    sleeper = open_end("sleeper", 0);
+    sleeper = open_end("sleeper", NULL);
     sleeps = subscribe(&sleeper);
     CHECK(tribus_bus_event_fd(sleeps, &fd) == TRIBUS_OK); /* as if it slept */
     CHECK(tribus_bus_next(sleeps, &m, NULL) == TRIBUS_EMPTY);
@@ -228,7 +203,7 @@ static void observers_leave_no_trace_at_a_publisher(void)
 static void subscribe_a_thousand_times_is_told_to_the_agent_once(void)
 {
     enum { MANY = 1000 };
-    end a = open_end("a", 0), b = open_end("b", 0);
+    bus_end a = open_end("a", NULL), b = open_end("b", NULL);
     static tribus_subscription *subs[MANY];
     tribus_agent_status before, after;
     const tribus_msg_header *m = NULL;
@@ -254,19 +229,12 @@ static void subscribe_a_thousand_times_is_told_to_the_agent_once(void)
 
 int main(void)
 {
-    const tribus_agent_cfg cfg = {.socket_path = socket_path,
-                                  .memory_limit_bytes = 512u << 20};
-
     tribus_log_set(take_log, NULL, TRIBUS_LOG_WARN);
-    (void)snprintf(folder, sizeof(folder), "/tmp/tribus-test-XXXXXX");
-    CHECK(mkdtemp(folder) != NULL);
-    (void)snprintf(socket_path, sizeof(socket_path), "%s/agent.sock", folder);
-    CHECK(tribus_agent_start(&cfg, &agent) == TRIBUS_OK);
+    start_agent(512u << 20);
     publish_when_a_subscriber_sleeps_on_loses_nothing_for_the_others();
     next_when_one_publisher_floods_gives_the_others_their_turn();
     observers_leave_no_trace_at_a_publisher();
     subscribe_a_thousand_times_is_told_to_the_agent_once();
-    tribus_agent_stop(agent);
-    CHECK(rmdir(folder) == 0);
+    stop_agent();
     return 0;
 }

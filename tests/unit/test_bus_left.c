@@ -1,8 +1,7 @@
 /* test_bus_left.c -- what a publisher that ends leaves behind is received. labels: bus */
 #include "base/clock.h"
 #include "bus/bus.h"
-#include "check.h"
-#include "tribus/agent.h"
+#include "bus_end.h"
 
 #include <pthread.h>
 #include <sys/wait.h>
@@ -10,51 +9,9 @@
 
 #define PATIENT 120000000000LL
 
-static tribus_agent *agent;
-static char folder[64];
-static char socket_path[96];
+static const tribus_bus_cfg looks_on = {.observe = 1};
 
-static void start_agent(uint64_t memory_bytes)
-{
-    const tribus_agent_cfg cfg = {.socket_path = socket_path,
-                                  .memory_limit_bytes = memory_bytes};
-
-    (void)snprintf(folder, sizeof(folder), "/tmp/tribus-test-XXXXXX");
-    CHECK(mkdtemp(folder) != NULL);
-    (void)snprintf(socket_path, sizeof(socket_path), "%s/agent.sock", folder);
-    CHECK(tribus_agent_start(&cfg, &agent) == TRIBUS_OK);
-}
-
-static void stop_agent(void)
-{
-    tribus_agent_stop(agent);
-    CHECK(rmdir(folder) == 0);
-}
-
-typedef struct end {
-    tribus_session *session;
-    tribus_bus *bus;
-} end;
-
-static end open_end(const char *name, int observe)
-{
-    const tribus_session_cfg session_cfg = {
-        .socket_path = socket_path, .name = name, .role = "engine"};
-    const tribus_bus_cfg cfg = {.observe = observe};
-    end e = {0};
-
-    CHECK(tribus_session_open(&session_cfg, &e.session) == TRIBUS_OK);
-    CHECK(tribus_bus_open(e.session, &cfg, &e.bus) == TRIBUS_OK);
-    return e;
-}
-
-static void close_end(end *e)
-{
-    tribus_bus_close(e->bus);
-    tribus_session_close(e->session);
-}
-
-static tribus_subscription *subscribe(end *e)
+static tribus_subscription *subscribe(bus_end *e)
 {
     tribus_subscription *sub = NULL;
 
@@ -63,7 +20,7 @@ static tribus_subscription *subscribe(end *e)
 }
 
 /* One message of each lane, numbered from n on. */
-static void publish_three(end *e, uint64_t n)
+static void publish_three(bus_end *e, uint64_t n)
 {
     tribus_msg_any m;
 
@@ -110,14 +67,14 @@ static void expect_nothing(tribus_subscription *sub)
 
 static void next_when_publishers_ended_before_it_looked_gets_all_they_published(void)
 {
-    end reader = open_end("reader", 0), observer = open_end("observer", 1);
+    bus_end reader = open_end("reader", NULL), observer = open_end("observer", &looks_on);
     tribus_subscription *subs[2] = {subscribe(&reader), subscribe(&observer)};
     tribus_subscription *late;
     tribus_bus_stats stats;
-    end late_end;
+    bus_end late_end;
 
     for (uint64_t i = 0; i < 3; i++) {
-        end a = open_end("publisher", 0); /* the same name each time */
+        bus_end a = open_end("publisher", NULL); /* the same name each time */
 
         publish_three(&a, 3 * i);
         close_end(&a);
@@ -128,7 +85,7 @@ static void next_when_publishers_ended_before_it_looked_gets_all_they_published(
     }
     CHECK(tribus_bus_get_stats(reader.bus, TRIBUS_BUS_ENGINE_LOGIC, &stats) == TRIBUS_OK);
     CHECK(stats.topics == 0 && stats.refused == 0 && stats.lost == 0);
-    late_end = open_end("late", 0);
+    late_end = open_end("late", NULL);
     late = subscribe(&late_end);
     expect_nothing(late); /* it subscribed afterwards */
     close_end(&late_end);
@@ -138,14 +95,14 @@ static void next_when_publishers_ended_before_it_looked_gets_all_they_published(
 
 static void next_when_a_publisher_exits_without_closing_gets_all_it_published(void)
 {
-    end reader = open_end("reader", 0);
+    bus_end reader = open_end("reader", NULL);
     tribus_subscription *sub = subscribe(&reader);
     int status;
     const pid_t child = fork();
 
     CHECK(child >= 0);
     if (child == 0) {
-        end a = open_end("publisher", 0);
+        bus_end a = open_end("publisher", NULL);
 
         publish_three(&a, 0);
         _exit(0);
@@ -159,14 +116,14 @@ static void next_when_a_publisher_exits_without_closing_gets_all_it_published(vo
 
 static void create_when_memory_is_short_takes_that_of_those_who_left(void)
 {
-    end reader = open_end("reader", 0);
+    bus_end reader = open_end("reader", NULL);
     tribus_subscription *sub = subscribe(&reader);
     const tribus_wait_cfg soon = {.timeout_ns = 30000000};
     const tribus_msg_header *m = NULL;
     uint32_t got = 0;
 
     for (int i = 0; i < 16; i++) { /* 16 * 3 MiB, and there are 32 */
-        end a = open_end("publisher", 0);
+        bus_end a = open_end("publisher", NULL);
 
         publish_three(&a, 0);
         close_end(&a);

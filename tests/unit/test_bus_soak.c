@@ -50,12 +50,12 @@ static void send_order(tribus_bus *bus)
     (void)tribus_add_rlx(&sent, 1u);
 }
 
-static end open_wide(const char *name)
+static bus_end open_wide(const char *name)
 {
     const tribus_session_cfg session_cfg = {
         .socket_path = socket_path, .name = name, .role = "engine"};
     const tribus_bus_cfg cfg = {.cells = {0, CELLS, 0}};
-    end e = {0};
+    bus_end e = {0};
 
     CHECK(tribus_session_open(&session_cfg, &e.session) == TRIBUS_OK);
     CHECK(tribus_bus_open(e.session, &cfg, &e.bus) == TRIBUS_OK);
@@ -66,7 +66,7 @@ static end open_wide(const char *name)
 static void *steady(void *context)
 {
     const int64_t began_ns = tribus_now_ns();
-    end e = open_wide("steady");
+    bus_end e = open_wide("steady");
     uint64_t done = 0;
 
     (void)context;
@@ -101,7 +101,7 @@ static void *visitors(void *context)
 {
     (void)context;
     while (tribus_load_acq(&published_all) == 0) { /* A1 pairs with R1 */
-        end e = open_end("visitor");
+        bus_end e = open_end("visitor", NULL);
 
         for (uint32_t i = 0; i < VISIT_ORDERS; i++)
             send_order(e.bus);
@@ -217,7 +217,7 @@ int main(void)
     tribus_subscription *sub = NULL;
     tribus_redis *redis;
     pthread_t threads[3];
-    end ends[2];
+    bus_end ends[2];
 
     seconds = asked != NULL ? strtoull(asked, NULL, 10) : 1;
     total = seconds * RATE;
@@ -228,8 +228,8 @@ int main(void)
     start_platform(false);
     bridge = start_bridge();
     WAIT_FOR(bridge, s.connected);
-    ends[0] = open_end("listener");
-    ends[1] = open_end("consumer");
+    ends[0] = open_end("listener", NULL);
+    ends[1] = open_end("consumer", NULL);
     CHECK(tribus_bus_subscribe(ends[0].bus, NULL, &sub) == TRIBUS_OK);
     CHECK(tribus_consumer_open(ends[1].bus, &cfg, &c) == TRIBUS_OK);
     CHECK(tribus_consumer_next_wait(c, &m, 0) == TRIBUS_TIMEOUT); /* makes the group */

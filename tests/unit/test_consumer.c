@@ -2,7 +2,7 @@
  * timeout: 240 */
 #include "bus_fixture.h"
 
-static tribus_consumer *consume(end *e, const char *group, const char *name)
+static tribus_consumer *consume(bus_end *e, const char *group, const char *name)
 {
     const tribus_consumer_cfg cfg = {.group = group, .name = name};
     tribus_consumer *c = NULL;
@@ -28,7 +28,7 @@ static uint64_t next_order(tribus_consumer *c, bool *redelivered)
 static void consumers_get_each_message_once_when_nothing_breaks(void)
 {
     tribus_bridge *bridge = start_bridge();
-    end a = open_end("a"), b = open_end("b");
+    bus_end a = open_end("a", NULL), b = open_end("b", NULL);
     tribus_consumer *c;
     tribus_subscription *sub = NULL;
     const tribus_msg_header *m = NULL;
@@ -59,7 +59,7 @@ static void consumers_get_each_message_once_when_nothing_breaks(void)
 static void next_when_a_consumer_died_gives_what_it_did_not_acknowledge_again(void)
 {
     tribus_bridge *bridge = start_bridge();
-    end a = open_end("a"), b = open_end("b");
+    bus_end a = open_end("a", NULL), b = open_end("b", NULL);
     tribus_consumer *c;
     bool again = true;
 
@@ -97,7 +97,7 @@ static void next_when_a_consumer_died_gives_what_it_did_not_acknowledge_again(vo
 static void publish_when_the_server_is_away_for_long_says_full(void)
 {
     tribus_bridge *bridge = start_bridge();
-    end a = open_end("a"), b = open_end("b");
+    bus_end a = open_end("a", NULL), b = open_end("b", NULL);
     tribus_consumer *c;
     uint64_t published = 0;
 
@@ -132,14 +132,14 @@ static void publish_when_the_server_is_away_for_long_says_full(void)
 static void messages_of_a_publisher_that_ends_while_the_server_is_away_are_stored(void)
 {
     tribus_bridge *bridge = start_bridge();
-    end a, b = open_end("b");
+    bus_end a, b = open_end("b", NULL);
     tribus_consumer *c;
 
     WAIT_FOR(bridge, s.connected);
     c = consume(&b, "oms", "oms-1");
     stop_server();
     WAIT_FOR(bridge, !s.connected);
-    a = open_end("short-lived");
+    a = open_end("short-lived", NULL);
     publish_orders(&a, 1, 3);
     close_end(&a);
     start_server();
@@ -170,7 +170,7 @@ static void order_server(const char *a, const char *b, const char *c, const char
 static void a_group_begins_when_it_was_opened(void)
 {
     tribus_bridge *bridge = start_bridge();
-    end a = open_end("a"), b = open_end("b");
+    bus_end a = open_end("a", NULL), b = open_end("b", NULL);
     const tribus_consumer_cfg cfg = {.group = "new"};
     tribus_consumer *c = NULL;
 
@@ -194,7 +194,7 @@ static void a_group_begins_when_it_was_opened(void)
 static void what_an_emptied_server_was_given_first_is_not_skipped(void)
 {
     tribus_bridge *bridge = start_bridge();
-    end a = open_end("a"), b = open_end("b");
+    bus_end a = open_end("a", NULL), b = open_end("b", NULL);
     tribus_consumer *c;
 
     WAIT_FOR(bridge, s.connected);
@@ -218,7 +218,7 @@ static void what_an_emptied_server_was_given_first_is_not_skipped(void)
 static void what_a_consumer_left_is_taken_over_while_another_one_runs(void)
 {
     tribus_bridge *bridge = start_bridge();
-    end a = open_end("a"), b = open_end("b");
+    bus_end a = open_end("a", NULL), b = open_end("b", NULL);
     const tribus_consumer_cfg cfg = {
         .group = "oms", .name = "oms-2", .take_over_ns = 300000000};
     tribus_consumer *dies, *lives = NULL;
@@ -247,7 +247,7 @@ static void what_a_consumer_left_is_taken_over_while_another_one_runs(void)
 static void a_server_out_of_memory_or_with_an_odd_key_is_waited_for(void)
 {
     tribus_bridge *bridge = start_bridge();
-    end a = open_end("a"), b = open_end("b");
+    bus_end a = open_end("a", NULL), b = open_end("b", NULL);
     const tribus_consumer_cfg cfg = {.group = "short"};
     tribus_consumer *c = NULL;
     const tribus_msg_header *m = NULL;
@@ -272,7 +272,7 @@ static void a_server_out_of_memory_or_with_an_odd_key_is_waited_for(void)
 
 static void *produce(void *context)
 {
-    end a = open_end("producer");
+    bus_end a = open_end("producer", NULL);
 
     (void)context;
     publish_orders(&a, 1, TOTAL);
@@ -284,7 +284,7 @@ static void *produce(void *context)
 static void messages_survive_a_server_killed_again_and_again_under_load(void)
 {
     tribus_bridge *bridge = start_bridge();
-    end b = open_end("b");
+    bus_end b = open_end("b", NULL);
     tribus_consumer *c;
     static unsigned char seen[TOTAL + 1];
     uint64_t distinct = 0, silent_repeats = 0;
