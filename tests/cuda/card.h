@@ -88,6 +88,26 @@ static inline void *card_shared(size_t bytes)
     return mem;
 }
 
+/* Free bytes of the card, seen by a process that has nothing else on it. */
+static inline size_t card_free_bytes(void)
+{
+    size_t *out = card_shared(4096), bytes;
+    const pid_t child = card_fork();
+
+    if (child == 0) {
+        tribus_cuda_context *c = card_open();
+        size_t total;
+
+        CHECK(c->cu->mem_get_info(out, &total) == TRIBUS_CU_OK);
+        tribus_cuda_context_close(c);
+        exit(0);
+    }
+    card_join(child);
+    bytes = *out;
+    CHECK(munmap(out, 4096) == 0);
+    return bytes;
+}
+
 /* Spin until *word >= value; a test that waits longer than 20 s has failed. */
 static inline void card_await(_Atomic(int64_t) *word, int64_t value)
 {

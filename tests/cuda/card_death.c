@@ -40,26 +40,6 @@ static tribus_cuda_timeline host_timeline(tribus_cuda_context *c)
     return t;
 }
 
-/* Free bytes of the card, seen by a process that has nothing else on it. */
-static size_t free_bytes(void)
-{
-    size_t *out = card_shared(4096), bytes;
-    const pid_t child = card_fork();
-
-    if (child == 0) {
-        tribus_cuda_context *c = card_open();
-        size_t total;
-
-        CHECK(c->cu->mem_get_info(out, &total) == TRIBUS_CU_OK);
-        tribus_cuda_context_close(c);
-        exit(0);
-    }
-    card_join(child);
-    bytes = *out;
-    CHECK(munmap(out, 4096) == 0);
-    return bytes;
-}
-
 static uint64_t bad_words(tribus_cuda_context *c, void *memory, uint32_t seed)
 {
     uint64_t *bad = card_shared(4096), n;
@@ -329,13 +309,13 @@ int main(void)
 
     card_or_skip();
     shared = card_shared(sizeof(page));
-    before = free_bytes();
+    before = card_free_bytes();
     producer_killed_in_mid_kernel_poisons_who_waits(false, seed);
     producer_killed_in_mid_kernel_poisons_who_waits(true, seed);
     consumer_killed_in_mid_kernel_harms_nobody(seed);
     write_through_a_read_only_mapping_is_caught(seed);
     leases_leave_nothing_behind();
-    after = free_bytes();
+    after = card_free_bytes();
     printf("free before %zu MiB, after %zu MiB\n", before >> 20, after >> 20);
     CHECK(after >= before);
     return 0;

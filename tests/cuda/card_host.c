@@ -69,25 +69,6 @@ static pid_t agent_start(void)
         (void)pause();
 }
 
-static size_t free_bytes(void)
-{
-    size_t *out = card_shared(4096), bytes;
-    const pid_t child = card_fork();
-
-    if (child == 0) {
-        tribus_cuda_context *c = card_open();
-        size_t total;
-
-        CHECK(c->cu->mem_get_info(out, &total) == TRIBUS_CU_OK);
-        tribus_cuda_context_close(c);
-        exit(0);
-    }
-    card_join(child);
-    bytes = *out;
-    CHECK(munmap(out, 4096) == 0);
-    return bytes;
-}
-
 static void submit(tribus_pipeline *pipe)
 {
     tribus_tensor t[3];
@@ -199,7 +180,7 @@ int main(void)
     (void)snprintf(socket_path, sizeof(socket_path), "%s/agent.sock", folder);
     shared = card_shared(sizeof(page));
     if (card)
-        before = free_bytes();
+        before = card_free_bytes();
     hosts[0] = host_start(0);
     hosts[1] = host_start(1);
     agent = agent_start();
@@ -211,7 +192,7 @@ int main(void)
     CHECK(kill(hosts[1], SIGKILL) == 0 && waitpid(hosts[1], NULL, 0) == hosts[1]);
     CHECK(kill(agent, SIGTERM) == 0 && waitpid(agent, NULL, 0) == agent);
     if (card) {
-        after = free_bytes();
+        after = card_free_bytes();
         printf("free before %zu MiB, after %zu MiB\n", before >> 20, after >> 20);
         CHECK(after >= before);
     }

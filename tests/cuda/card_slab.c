@@ -284,25 +284,6 @@ static void agent_killed_gets_the_memory_back(pid_t *agent, uint32_t seed)
     CHECK(munmap(ref, 4096) == 0);
 }
 
-static size_t free_bytes(void)
-{
-    size_t *out = card_shared(4096), bytes;
-    const pid_t child = card_fork();
-
-    if (child == 0) {
-        tribus_cuda_context *c = card_open();
-        size_t total;
-
-        CHECK(c->cu->mem_get_info(out, &total) == TRIBUS_CU_OK);
-        tribus_cuda_context_close(c);
-        exit(0);
-    }
-    card_join(child);
-    bytes = *out;
-    CHECK(munmap(out, 4096) == 0);
-    return bytes;
-}
-
 int main(void)
 {
     const char *cycles = getenv("TRIBUS_CARD_CYCLES");
@@ -315,13 +296,13 @@ int main(void)
     CHECK(mkdtemp(folder) != NULL);
     (void)snprintf(socket_path, sizeof(socket_path), "%s/agent.sock", folder);
     shared = card_shared(sizeof(page));
-    before = free_bytes();
+    before = card_free_bytes();
     agent = agent_start();
     leases_between_two_processes_leave_nothing(
         cycles != NULL ? (uint32_t)strtoul(cycles, NULL, 10) : 100000u, seed);
     maker_killed_slab_is_found_again(seed);
     agent_killed_gets_the_memory_back(&agent, seed);
-    after = free_bytes();
+    after = card_free_bytes();
     printf("free before %zu MiB, after %zu MiB\n", before >> 20, after >> 20);
     CHECK(after >= before);
     CHECK(kill(agent, SIGKILL) == 0 && waitpid(agent, NULL, 0) == agent);
