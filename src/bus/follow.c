@@ -144,11 +144,12 @@ static tribus_status join(tribus_subscription *s, tribus_follow_source *src)
     src->topic = topic;
     bus->stats[src->bus].topics++;
     if (src->from_start) {
-        const uint64_t ever = tribus_topic_published(topic); /* first: it goes on growing */
-        const uint64_t again = tribus_topic_rewind(topic, UINT64_MAX);
+        /* One look at how many there are says both where we begin and what is gone: it
+         * goes on growing. */
+        const uint64_t gone = tribus_topic_seek(topic, 0);
 
-        if (ever > again)
-            tribus_follow_fell_behind(s, src, ever - again);
+        if (gone > 0)
+            tribus_follow_fell_behind(s, src, gone);
     } else if (s->history > 0) {
         (void)tribus_topic_rewind(topic, s->history);
     }
