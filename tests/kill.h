@@ -165,4 +165,13 @@ static inline void kill_run(const kill_plan *plan, uint64_t kills, tribus_random
     CHECK(tribus_load_rlx(&plan->board->longest_wait_ns) <= KILL_WAIT_NS + KILL_LATE_NS);
 }
 
+/* What readers saw: only what was marked may have come twice. */
+static inline void kill_report(uint64_t messages, uint64_t redelivered, uint64_t repeated)
+{
+    CHECK(repeated <= redelivered);
+    printf("%llu messages, %llu marked redelivered, %llu of those seen twice\n",
+           (unsigned long long)messages, (unsigned long long)redelivered,
+           (unsigned long long)repeated);
+}
+
 #endif

@@ -196,11 +196,8 @@ static void finish(world *w)
         CHECK(w->s->seen[i] == 1);
     CHECK(w->s->seen[last] == 0);
     CHECK(tribus_region_free_slots(owned) == SLOTS);
-    CHECK(tribus_load_rlx(&w->s->repeated) <= tribus_load_rlx(&w->s->redelivered));
-    printf("%llu messages, %llu marked redelivered, %llu of those seen twice\n",
-           (unsigned long long)last,
-           (unsigned long long)tribus_load_rlx(&w->s->redelivered),
-           (unsigned long long)tribus_load_rlx(&w->s->repeated));
+    kill_report(last, tribus_load_rlx(&w->s->redelivered),
+                tribus_load_rlx(&w->s->repeated));
     tribus_ring_close(in);
     tribus_ring_close(out);
     tribus_region_close(held);

@@ -176,11 +176,8 @@ static void finish(world *w)
         total += mine;
         tribus_lanes_close(out);
     }
-    CHECK(tribus_load_rlx(&w->s->repeated) <= tribus_load_rlx(&w->s->redelivered));
-    printf("%llu messages, %llu marked redelivered, %llu of those seen twice\n",
-           (unsigned long long)total,
-           (unsigned long long)tribus_load_rlx(&w->s->redelivered),
-           (unsigned long long)tribus_load_rlx(&w->s->repeated));
+    kill_report(total, tribus_load_rlx(&w->s->redelivered),
+                tribus_load_rlx(&w->s->repeated));
 }
 
 int main(void)
