@@ -1,12 +1,11 @@
 /* bench_bus.c -- `tribus bench bus`: the typed client against the bare ring, and the bridge
  * against plain Redis. Ratios are of one run. */
-#include "agent/bridge.h"
+#include "cli/bench_bus.h"
+
 #include "base/atomic.h"
 #include "base/clock.h"
 #include "base/os.h"
 #include "bus/redis.h"
-#include "cli/bench_bus_paths.h"
-#include "cli/bench_paths.h"
 #include "cli/commands.h"
 
 #include <inttypes.h>
@@ -15,24 +14,7 @@
 #include <string.h>
 #include <sys/resource.h>
 
-typedef struct bus_bench {
-    tribus_bench_agent agent;
-    tribus_bench_redis redis;
-    bool redis_up;
-    bool json;
-    double seconds;
-} bus_bench;
-
-/* One result that is not a ping-pong. */
-typedef struct result {
-    const char *kase;
-    const char *path;
-    tribus_bench_stats stats;
-    uint64_t count;
-    uint64_t lost;
-} result;
-
-static void print_result(const bus_bench *b, const result *r)
+void tribus_bench_bus_print(const tribus_bench_bus_run *b, const tribus_bench_bus_result *r)
 {
     if (b->json)
         printf("{\"bench\":\"bus\",\"case\":\"%s\",\"path\":\"%s\",\"size_bytes\":%zu,"
@@ -157,14 +139,15 @@ static bool stream_run(int side, void *shared, void *context)
     return side == 0 ? stream_publish(shared, context) : stream_receive(shared, context);
 }
 
-static bool throughput(const bus_bench *b, const char *path, uint32_t batch, double *rate)
+static bool throughput(const tribus_bench_bus_run *b, const char *path, uint32_t batch,
+                       double *rate)
 {
     stream_context c = {.socket_path = b->agent.socket_path,
                         .messages = (uint64_t)(b->seconds * 10e6),
                         .batch = batch};
     void *shared = NULL;
     const stream_shared *s;
-    result r = {.kase = "throughput", .path = path};
+    tribus_bench_bus_result r = {.kase = "throughput", .path = path};
 
     if (!tribus_bench_pair_fork(stream_run, 2, sizeof(stream_shared), &shared, &c,
                                 60.0 + b->seconds))
@@ -175,26 +158,24 @@ static bool throughput(const bus_bench *b, const char *path, uint32_t batch, dou
     r.count = s->count;
     r.lost = s->lost;
     *rate = r.stats.rate_per_s;
-    print_result(b, &r);
+    tribus_bench_bus_print(b, &r);
     tribus_bench_pair_drop();
     return true;
 }
 
 /* ---- publisher alone: what the wire costs who does not use it ---- */
 
-static bool alone_run(int side, void *shared, void *context)
+bool tribus_bench_bus_publish_alone(const char *socket_path, uint64_t messages,
+                                    tribus_bench_stats *out)
 {
-    const stream_context *c = context;
-    stream_shared *s = shared;
     tribus_bench_client client;
     tribus_msg_price_update m;
     const tribus_msg_header *h = tribus_bench_price(&m, 0);
-    double *ns = calloc(c->messages / 64, sizeof(*ns));
+    double *ns = calloc(messages / 64, sizeof(*ns));
 
-    (void)side;
-    if (ns == NULL || h == NULL || !tribus_bench_client_open(c->socket_path, 0, &client))
+    if (ns == NULL || h == NULL || !tribus_bench_client_open(socket_path, 0, &client))
         return false;
-    for (uint64_t i = 0; i < c->messages / 64; i++) {
+    for (uint64_t i = 0; i < messages / 64; i++) {
         const uint64_t began = tribus_clock_ticks();
 
         for (int k = 0; k < 64; k++) {
@@ -204,118 +185,40 @@ static bool alone_run(int side, void *shared, void *context)
         }
         ns[i] = tribus_clock_ns(tribus_clock_ticks() - began) / 64;
     }
-    tribus_bench_pair_stats(ns, (size_t)(c->messages / 64),
-                            (tribus_bench_stats *)(void *)(s + 1));
-    s->count = c->messages;
+    tribus_bench_pair_stats(ns, (size_t)(messages / 64), out);
     free(ns);
     tribus_bench_client_close(&client);
     return true;
 }
 
-static bool alone(const bus_bench *b, const char *path, double *p50)
+static bool alone_run(int side, void *shared, void *context)
+{
+    const stream_context *c = context;
+
+    (void)side;
+    return tribus_bench_bus_publish_alone(c->socket_path, c->messages, shared);
+}
+
+static bool alone(const tribus_bench_bus_run *b, const char *path, double *p50)
 {
     stream_context c = {.socket_path = b->agent.socket_path,
                         .messages = (uint64_t)(b->seconds * 4e6)};
     void *shared = NULL;
-    result r = {.kase = "publish", .path = path};
+    tribus_bench_bus_result r = {.kase = "publish", .path = path, .count = c.messages};
 
-    if (!tribus_bench_pair_fork(alone_run, 1,
-                                sizeof(stream_shared) + sizeof(tribus_bench_stats), &shared,
-                                &c, 60.0 + b->seconds))
+    if (!tribus_bench_pair_fork(alone_run, 1, sizeof(r.stats), &shared, &c,
+                                60.0 + b->seconds))
         return false;
-    r.stats = *(const tribus_bench_stats *)(const void *)((stream_shared *)shared + 1);
+    r.stats = *(const tribus_bench_stats *)shared;
     r.stats.rate_per_s = 1e9 / r.stats.p50_ns;
-    r.count = ((stream_shared *)shared)->count;
     *p50 = r.stats.p50_ns;
-    print_result(b, &r);
+    tribus_bench_bus_print(b, &r);
     tribus_bench_pair_drop();
     return true;
 }
 
-/* ---- many subscribers: what a publisher pays for them ---- */
-
-/* Measure the publisher while `batch` subscriptions of another process poll its topic. */
-static bool crowd_run(int side, void *shared, void *context)
-{
-    const stream_context *c = context;
-    stream_shared *s = shared;
-    const tribus_bus_filter filter = {.types = 1ull << TRIBUS_MSG_PRICE_UPDATE};
-    const tribus_msg_header *m = NULL;
-    tribus_subscription **subs;
-    tribus_bench_client client;
-
-    if (side == 0) {
-        bool ok;
-
-        while (tribus_load_acq(&s->ready) == 0) /* set before anything is measured */
-            tribus_relax();
-        ok = alone_run(0, shared, context);
-        tribus_store_rlx(&s->read, 1u); /* a hint: no more comes */
-        return ok;
-    }
-    subs = calloc(c->batch, sizeof(*subs));
-    if (subs == NULL || !tribus_bench_client_open(c->socket_path, 0, &client))
-        return false;
-    for (uint32_t i = 0; i < c->batch; i++) {
-        if (tribus_bus_subscribe(client.bus, &filter, &subs[i]) != TRIBUS_OK)
-            return tribus_bench_pair_fail("%s", tribus_error_text());
-    }
-    tribus_store_rel(&s->ready, 1u);
-    while (tribus_load_rlx(&s->read) == 0) { /* a hint */
-        for (uint32_t i = 0; i < c->batch; i++) {
-            uint64_t lost = 0;
-
-            if (tribus_bus_next(subs[i], &m, &lost) == TRIBUS_OK)
-                s->lost += lost;
-        }
-    }
-    tribus_bench_client_close(&client);
-    free(subs);
-    return true;
-}
-
-static bool crowd(const bus_bench *b, const char *path, uint32_t subscribers, double *p99)
-{
-    stream_context c = {.socket_path = b->agent.socket_path,
-                        .messages = (uint64_t)(b->seconds * 4e6),
-                        .batch = subscribers};
-    void *shared = NULL;
-    result r = {.kase = "subscribers", .path = path};
-
-    if (!tribus_bench_pair_fork(crowd_run, 2,
-                                sizeof(stream_shared) + sizeof(tribus_bench_stats), &shared,
-                                &c, 60.0 + b->seconds))
-        return false;
-    r.stats = *(const tribus_bench_stats *)(const void *)((stream_shared *)shared + 1);
-    r.stats.rate_per_s = 1e9 / r.stats.p50_ns;
-    r.count = ((stream_shared *)shared)->count;
-    r.lost = ((stream_shared *)shared)->lost; /* of all of them: one core reads for all */
-    *p99 = r.stats.p99_ns;
-    print_result(b, &r);
-    tribus_bench_pair_drop();
-    return true;
-}
-
-/* Interleaved, as idle_wire(); polling subscribers: those that sleep have to be woken. */
-static bool crowds(const bus_bench *b)
-{
-    double one = 0.0, many = 0.0;
-
-    for (int i = 0; i < 3; i++) {
-        double few = 0.0, thousand = 0.0;
-
-        if (!crowd(b, "by-1", 1, &few) || !crowd(b, "by-1000", 1000, &thousand))
-            return false;
-        one = i == 0 || few < one ? few : one;
-        many = i == 0 || thousand < many ? thousand : many;
-    }
-    if (!b->json)
-        printf("\n1,000 subscribers over one, publisher's p99   %6.3f  (wanted: 1)\n\n",
-               many / one);
-    return true;
-}
-
-static bool bridge_start(const bus_bench *b, int64_t spin_ns, tribus_bridge **out)
+bool tribus_bench_bus_bridge(const tribus_bench_bus_run *b, int64_t spin_ns,
+                             tribus_bridge **out)
 {
     const uint16_t port = (uint16_t)b->redis.port;
     const tribus_bridge_cfg cfg = {
@@ -330,7 +233,7 @@ static bool bridge_start(const bus_bench *b, int64_t spin_ns, tribus_bridge **ou
     return false;
 }
 
-static bool local(const bus_bench *b)
+static bool local(const tribus_bench_bus_run *b)
 {
     tribus_bench_row ring = {.bench = "bus",
                              .kase = "latency",
@@ -362,7 +265,7 @@ static bool local(const bus_bench *b)
 }
 
 /* Interleaved, so that a machine that slows down slows both. */
-static bool idle_wire(const bus_bench *b)
+static bool idle_wire(const tribus_bench_bus_run *b)
 {
     double off = 0.0, on = 0.0;
 
@@ -371,7 +274,7 @@ static bool idle_wire(const bus_bench *b)
         double one = 0.0, other = 0.0;
         bool ok = alone(b, "wire-off", &one);
 
-        if (!ok || !bridge_start(b, 0, &bridge))
+        if (!ok || !tribus_bench_bus_bridge(b, 0, &bridge))
             return false;
         ok = alone(b, "wire-idle", &other);
         tribus_bridge_stop(bridge);
@@ -388,9 +291,9 @@ static bool idle_wire(const bus_bench *b)
 
 int tribus_cli_bench_bus(int argc, char **argv)
 {
-    static bus_bench b = {.seconds = 0.5};
+    static tribus_bench_bus_run b = {.seconds = 0.5};
     const char *server = "redis-server";
-    bool no_redis = false, realtime = false, ok;
+    bool no_redis = false, ok;
     int exit_code;
     const tribus_cli_usage usage = {
         "bench bus", "[--json] [--seconds N]",
@@ -403,7 +306,7 @@ int tribus_cli_bench_bus(int argc, char **argv)
         {"--no-redis", NULL, "leave the Redis rows out", TRIBUS_CLI_FLAG, &no_redis},
         {"--redis-server", "PROGRAM", "to start (redis-server)", TRIBUS_CLI_TEXT, &server},
         {"--realtime", NULL, "under SCHED_FIFO: nothing else runs meanwhile",
-         TRIBUS_CLI_FLAG, &realtime},
+         TRIBUS_CLI_FLAG, &b.realtime},
     };
 
     if (!tribus_cli_parse(&usage, options, sizeof(options) / sizeof(options[0]), argc, argv,
@@ -411,7 +314,7 @@ int tribus_cli_bench_bus(int argc, char **argv)
         return exit_code;
     if (tribus_os_core_count() < 2)
         return tribus_cli_complain("bench bus", "needs two cores, this machine has one");
-    if (realtime)
+    if (b.realtime)
         tribus_bench_pair_realtime();
     if (!tribus_bench_agent_start("bench bus", &b.agent))
         return TRIBUS_EXIT_FAILED;
@@ -421,9 +324,9 @@ int tribus_cli_bench_bus(int argc, char **argv)
         tribus_bench_pair_print_head();
     ok = local(&b);
     if (ok)
-        ok = crowds(&b);
+        ok = tribus_bench_bus_crowds(&b);
     if (ok && b.redis_up)
-        ok = idle_wire(&b);
+        ok = idle_wire(&b) && tribus_bench_bus_wire(&b);
     tribus_bench_redis_stop(&b.redis);
     tribus_bench_agent_stop(&b.agent);
     return ok && (b.redis_up || no_redis) ? TRIBUS_EXIT_DONE : TRIBUS_EXIT_FAILED;

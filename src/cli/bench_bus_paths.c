@@ -38,7 +38,14 @@ void tribus_bench_agent_stop(tribus_bench_agent *a)
 bool tribus_bench_client_open(const char *socket_path, uint64_t types,
                               tribus_bench_client *c)
 {
-    const tribus_session_cfg cfg = {.socket_path = socket_path, .role = "bench"};
+    return tribus_bench_client_open_as(NULL, socket_path, types, c);
+}
+
+bool tribus_bench_client_open_as(const char *name, const char *socket_path, uint64_t types,
+                                 tribus_bench_client *c)
+{
+    const tribus_session_cfg cfg = {
+        .socket_path = socket_path, .name = name, .role = "bench"};
     const tribus_bus_filter filter = {.types = types, .without_own = 1};
     tribus_status st;
 

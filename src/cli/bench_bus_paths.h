@@ -30,6 +30,9 @@ typedef struct tribus_bench_client {
 /* Connect; types 0: no subscription. Returns false after tribus_bench_pair_fail(). */
 bool tribus_bench_client_open(const char *socket_path, uint64_t types,
                               tribus_bench_client *out);
+/* With a name of its own, where a process has many. */
+bool tribus_bench_client_open_as(const char *name, const char *socket_path, uint64_t types,
+                                 tribus_bench_client *out);
 void tribus_bench_client_close(tribus_bench_client *client);
 
 /* A valid message to publish. */
