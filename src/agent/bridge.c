@@ -7,7 +7,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "bus/bus.h"
-#include "bus/server.h"
+#include "bus/sentinel.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -94,31 +94,79 @@ uint32_t tribus_bridge_jobs_of(uint32_t bus)
 
 tribus_status tribus_bridge_side_announce(tribus_bridge_side *side)
 {
-    const tribus_bridge_server *cfg = &side->bridge->cfg.servers[side->bus];
-    tribus_server server = {.port = cfg->port};
+    if (side->server.number != 0) /* elsewhere, before */
+        tribus_session_drop(side->session, &side->server, 1);
+    side->server.number = 0;
+    return tribus_server_announce(side->session, side->bus, &side->at, &side->server);
+}
 
-    (void)snprintf(server.host, sizeof(server.host), "%s",
-                   cfg->host != NULL ? cfg->host : "127.0.0.1");
-    return tribus_server_announce(side->session, side->bus, &server, &side->server);
+/* Is it a server that takes writes? One that will not say is taken at its word. */
+static tribus_status check_role(tribus_bridge_side *side)
+{
+    const char *words[] = {"ROLE"};
+    redisReply *r = NULL;
+    tribus_status st = tribus_redis_call_wait(side->redis, 1, words, CONNECT_TIME, &r);
+
+    if (st == TRIBUS_REFUSED) {
+        tribus_error_clear();
+        return TRIBUS_OK;
+    }
+    if (st == TRIBUS_OK && r->type == REDIS_REPLY_ARRAY && r->elements > 0 &&
+        r->element[0]->type == REDIS_REPLY_STRING &&
+        strcmp(r->element[0]->str, "master") != 0)
+        st = tribus_error_set(TRIBUS_REFUSED, "redis at %s: is a replica",
+                              tribus_redis_name(side->redis));
+    if (r != NULL)
+        freeReplyObject(r);
+    return st;
+}
+
+/* Find the server, which may have moved, and connect. */
+static tribus_status open_connection(tribus_bridge_side *side)
+{
+    const tribus_bridge_cfg *b = &side->bridge->cfg;
+    tribus_server at = side->at;
+    tribus_redis_cfg cfg = {
+        .user = b->user, .password = b->password, .timeout_ns = CONNECT_TIME};
+    tribus_status st = TRIBUS_OK;
+
+    if (b->sentinels != NULL) {
+        char name[24];
+
+        tribus_bus_short_name(side->bus, name, sizeof(name));
+        st = tribus_sentinel_find(b->sentinels, name, CONNECT_TIME, &at);
+    }
+    cfg.host = at.host;
+    cfg.port = at.port;
+    if (st == TRIBUS_OK)
+        st = tribus_redis_open(&cfg, &side->redis);
+    if (st == TRIBUS_OK && b->sentinels != NULL)
+        st = check_role(side);
+    if (st != TRIBUS_OK) {
+        tribus_redis_close(side->redis);
+        side->redis = NULL;
+        return st;
+    }
+    if (strcmp(at.host, side->at.host) != 0 || at.port != side->at.port) {
+        side->at = at;
+        if (side->job == TRIBUS_BRIDGE_STORE &&
+            tribus_bridge_side_announce(side) != TRIBUS_OK)
+            tribus_log(TRIBUS_LOG_WARN, "%s bus: %s", tribus_wire_bus_title(side->bus),
+                       tribus_error_text());
+    }
+    return TRIBUS_OK;
 }
 
 tribus_status tribus_bridge_side_connect(tribus_bridge_side *side)
 {
     tribus_bridge *b = side->bridge;
     tribus_bridge_counters *c = &b->counters[side->bus];
-    const tribus_bridge_server *server = &b->cfg.servers[side->bus];
-    const tribus_redis_cfg cfg = {.host = server->host,
-                                  .port = server->port,
-                                  .user = b->cfg.user,
-                                  .password = b->cfg.password,
-                                  .timeout_ns = CONNECT_TIME};
 
     if (side->redis != NULL)
         return TRIBUS_OK;
     if (tribus_redis_backoff_left_ns(&side->backoff) > 0)
         return TRIBUS_EMPTY;
-    if (tribus_redis_open(&cfg, &side->redis) != TRIBUS_OK) {
-        side->redis = NULL;
+    if (open_connection(side) != TRIBUS_OK) {
         tribus_bridge_side_disconnect(side);
         return TRIBUS_EMPTY;
     }
@@ -216,6 +264,9 @@ static void copy_cfg(tribus_bridge *b, const tribus_bridge_cfg *cfg)
 
     b->cfg = *cfg;
     b->cfg.socket_path = NULL; /* used at the start only */
+    b->cfg.sentinels = cfg->sentinels != NULL && cfg->sentinels[0] != '\0'
+                           ? keep(b->sentinels, sizeof(b->sentinels), cfg->sentinels)
+                           : NULL;
     b->cfg.user = keep(b->texts[3], n, cfg->user);
     b->cfg.password = keep(b->texts[4], n, cfg->password);
     name_host(b->texts[5], n, cfg->host_name);
@@ -258,6 +309,10 @@ static tribus_status start_side(tribus_bridge *b, uint32_t bus, tribus_bridge_jo
     (void)snprintf(name, sizeof(name), "bridge-%s-%s", short_name, jobs[job].name);
     side->bridge = b;
     side->bus = bus;
+    side->at.port = b->cfg.servers[bus].port;
+    (void)snprintf(side->at.host, sizeof(side->at.host), "%s",
+                   b->cfg.servers[bus].host != NULL ? b->cfg.servers[bus].host
+                                                    : "127.0.0.1");
     side->job = job;
     st = tribus_session_open(&session_cfg, &side->session);
     if (st == TRIBUS_OK)

@@ -47,10 +47,14 @@ typedef tribus_status (*tribus_bridge_pipeline_fn)(void *context, tribus_session
 typedef struct tribus_bridge_cfg {
     const char *socket_path; /* of the agent; NULL: the default */
     tribus_bridge_server servers[TRIBUS_BUSES];
-    const char *user;                   /* NULL: "default" */
-    const char *password;               /* NULL: none */
-    int64_t look_ns;                    /* how often to ask who listens; 0: 100 ms */
-    int64_t spin_ns;                    /* poll this long before sleeping; 0: 20 us */
+    /* Sentinels that say where each bus's server is at the moment: "host:port,host:port";
+     * it is monitored under the bus's short name, "engine_logic". NULL: servers stay. */
+    const char *sentinels;
+    uint32_t replicas;    /* that must have a durable message before it counts as stored */
+    const char *user;     /* NULL: "default" */
+    const char *password; /* NULL: none */
+    int64_t look_ns;      /* how often to ask who listens; 0: 100 ms */
+    int64_t spin_ns;      /* poll this long before sleeping; 0: 20 us */
     tribus_bridge_pipeline_fn pipeline; /* NULL: such requests are refused */
     void *pipeline_context;             /* borrowed until stop */
     const char *host_name; /* how other hosts know this one; NULL: that of the system */

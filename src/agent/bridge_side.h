@@ -12,6 +12,7 @@
 #include "agent/bridge.h"
 #include "base/atomic.h"
 #include "bus/redis.h"
+#include "bus/server.h"
 
 #include <pthread.h>
 
@@ -56,6 +57,7 @@ typedef struct tribus_bridge_side {
     tribus_bus *handle;
     tribus_subscription *requests; /* the answer's: there before the bridge has started */
     tribus_redis *redis;           /* NULL: not connected */
+    tribus_server at;              /* where the server is, as far as we know */
     tribus_object server; /* the store's: says where the server is; number 0: does not */
     tribus_redis_backoff backoff;
     uint32_t attempts; /* to connect, in a row, that failed */
@@ -65,6 +67,7 @@ typedef struct tribus_bridge_side {
 struct tribus_bridge {
     tribus_bridge_cfg cfg;
     char texts[6][128]; /* our copies of what cfg points to */
+    char sentinels[512];
     tribus_bridge_side sides[TRIBUS_BUSES][TRIBUS_BRIDGE_JOBS];
     tribus_bridge_counters counters[TRIBUS_BUSES];
     int stop_fd; /* an eventfd that becomes and stays readable */

@@ -24,6 +24,7 @@
 #define STEP_NS       50000000LL
 #define STUCK_NS      3000000000LL
 #define KEEP          "1000000"
+#define WAIT_MS       "1000"
 #define EXPECT_NS     10000000000LL
 #define DRAIN_NS      3000000000LL /* at the stop, for what is not stored yet */
 #define RETRY_LEAST   2000000LL    /* to a lane that could not be joined */
@@ -44,11 +45,18 @@ typedef struct lane {
     bool left; /* its publisher has ended */
 } lane;
 
-/* A message on its way, or one that needs no way (sent false). */
+typedef enum flight_state {
+    FLIGHT_SENT = 0, /* XADD was sent */
+    FLIGHT_ADDED,    /* the server has it, but perhaps no replica */
+    FLIGHT_SAFE,     /* it is where it has to be */
+    FLIGHT_WAIT /* no message: WAIT was sent, for the replicas to have what is before */
+} flight_state;
+
+/* A message on its way to where it is safe. */
 typedef struct flight {
     uint32_t lane;
     uint32_t type;
-    bool sent;
+    flight_state state;
     uint64_t stored; /* what `stored` becomes when it has arrived */
 } flight;
 
@@ -68,6 +76,9 @@ typedef struct store {
     flight flights[MOST_FLIGHT];
     uint32_t first;
     uint32_t count;                                         /* flights */
+    uint32_t answered;                                      /* of them */
+    bool waiting;                                           /* one of them is a WAIT */
+    bool short_of_replicas;                                 /* said so */
     char newest[TRIBUS_MSG_END][TRIBUS_BRIDGE_ENTRY_BYTES]; /* entries that we heard of */
     tribus_bridge_known known;
     _Alignas(8) unsigned char cell[BYTES_OF_CELL];
@@ -266,32 +277,60 @@ static tribus_status learn(store *s)
 
 /* ---- sending ---- */
 
+/* The state of a message that the server has. */
+static flight_state added(const store *s)
+{
+    return s->side->bridge->cfg.replicas > 0 ? FLIGHT_ADDED : FLIGHT_SAFE;
+}
+
 static void arrived(store *s)
 {
-    while (s->count > 0) {
+    while (s->count > 0 && s->flights[s->first].state == FLIGHT_SAFE) {
         const flight *f = &s->flights[s->first];
-        lane *l = &s->lanes[f->lane];
 
-        if (f->sent)
-            break;
-        l->flying--;
-        l->stored = f->stored;
-        tribus_store_rlx(&l->shm->stored, l->stored); /* a counter, see bus.c */
+        if (f->lane < MOST_LANES) {
+            lane *l = &s->lanes[f->lane];
+
+            l->flying--;
+            l->stored = f->stored;
+            tribus_store_rlx(&l->shm->stored, l->stored); /* a counter, see bus.c */
+        }
         s->first = (s->first + 1) % MOST_FLIGHT;
         s->count--;
+        s->answered -= s->answered > 0;
     }
 }
 
-static void fly(store *s, lane *l, uint32_t type, bool sent)
+static void fly(store *s, lane *l, uint32_t type, flight_state state)
 {
     s->flights[(s->first + s->count++) % MOST_FLIGHT] =
         (flight){.lane = (uint32_t)(l - s->lanes),
                  .type = type,
-                 .sent = sent,
+                 .state = state,
                  .stored = l->position};
     l->flying++;
-    if (!sent)
-        arrived(s);
+    arrived(s);
+}
+
+/* Ask for what has been added to be on the replicas, too: a server that is lost takes with it
+ * what only it had. */
+static tribus_status ask_replicas(store *s)
+{
+    char count[16];
+    const char *words[] = {"WAIT", count, WAIT_MS};
+    tribus_status st;
+
+    if (s->side->bridge->cfg.replicas == 0 || s->count == 0 || s->waiting)
+        return TRIBUS_OK;
+    (void)snprintf(count, sizeof(count), "%u", s->side->bridge->cfg.replicas);
+    st = tribus_redis_queue(s->side->redis, 3, words, NULL);
+    if (st != TRIBUS_OK)
+        return st == TRIBUS_FULL ? TRIBUS_OK : st;
+    s->flights[(s->first + s->count++) % MOST_FLIGHT] =
+        (flight){.lane = MOST_LANES, .state = FLIGHT_WAIT};
+    s->waiting = true;
+    s->heard_ns = tribus_now_ns();
+    return TRIBUS_OK;
 }
 
 static tribus_status add(store *s, const tribus_msg_header *m, size_t json_bytes)
@@ -327,7 +366,7 @@ static tribus_status send_next(store *s, lane *l)
     uint64_t lost = 0;
     tribus_status st;
 
-    if (s->count == MOST_FLIGHT)
+    if (s->count >= MOST_FLIGHT - 1u) /* and one for a WAIT */
         return TRIBUS_FULL;
     st = tribus_topic_read(l->topic, s->cell, &used, &lost);
     if (lost > 0)
@@ -339,11 +378,11 @@ static tribus_status send_next(store *s, lane *l)
     if (tribus_wire_validate(m, used) != TRIBUS_OK || m->bus != s->side->bus ||
         tribus_wire_to_json(m, s->json, sizeof(s->json), &json_bytes) != TRIBUS_OK) {
         (void)tribus_add_rlx(&s->counters->malformed, 1u); /* counter */
-        fly(s, l, 0, false);
+        fly(s, l, 0, FLIGHT_SAFE);
         return TRIBUS_OK;
     }
     if (tribus_bridge_known_has(&s->known, m->origin, m->sequence)) {
-        fly(s, l, 0, false); /* it was added before the connection was lost */
+        fly(s, l, 0, added(s)); /* it was added before the connection was lost */
         return TRIBUS_OK;
     }
     st = add(s, m, json_bytes);
@@ -352,7 +391,7 @@ static tribus_status send_next(store *s, lane *l)
         return st;
     }
     if (st == TRIBUS_OK) {
-        fly(s, l, m->type, true);
+        fly(s, l, m->type, FLIGHT_SENT);
         (void)tribus_add_rlx(&s->counters->stored, 1u); /* counter */
         if (s->count == 1)
             s->heard_ns = tribus_now_ns();
@@ -360,26 +399,63 @@ static tribus_status send_next(store *s, lane *l)
     return st;
 }
 
-/* The answer to the oldest message on its way. */
+/* The answer to a WAIT, for what flies before it. */
+static void take_count(store *s, flight *f, long long count)
+{
+    const uint32_t replicas = s->side->bridge->cfg.replicas;
+
+    s->waiting = false;
+    if (count >= (long long)replicas) {
+        s->short_of_replicas = false;
+        for (uint32_t i = 0; i < s->answered; i++)
+            s->flights[(s->first + i) % MOST_FLIGHT].state = FLIGHT_SAFE;
+        return;
+    }
+    f->state = FLIGHT_ADDED; /* asked again at the next turn */
+    if (s->answered == s->count) {
+        s->answered--;
+        s->count--;
+    }
+    if (!s->short_of_replicas)
+        tribus_log(TRIBUS_LOG_WARN,
+                   "%s bus: redis at %s: fewer than %u replicas; what is durable waits",
+                   tribus_wire_bus_title(s->side->bus), tribus_redis_name(s->side->redis),
+                   replicas);
+    s->short_of_replicas = true;
+}
+
+/* The answer to the oldest command that has none yet. */
 static tribus_status take_reply(store *s, const redisReply *r)
 {
-    flight *f = &s->flights[s->first];
+    flight *f = NULL;
 
-    if (s->count == 0)
+    while (f == NULL && s->answered < s->count) {
+        f = &s->flights[(s->first + s->answered++) % MOST_FLIGHT];
+        if (f->state != FLIGHT_SENT && f->state != FLIGHT_WAIT)
+            f = NULL;
+    }
+    if (f == NULL)
         return tribus_error_set(TRIBUS_BAD_DATA, "redis at %s: an answer to nothing",
                                 tribus_redis_name(s->side->redis));
-    if (r->type == REDIS_REPLY_ERROR && is_odd(s, f->type, r->str)) {
+    if (f->state == FLIGHT_WAIT && r->type == REDIS_REPLY_INTEGER) {
+        take_count(s, f, r->integer);
+        arrived(s);
+        return TRIBUS_OK;
+    }
+    if (r->type == REDIS_REPLY_ERROR && f->state == FLIGHT_SENT &&
+        is_odd(s, f->type, r->str)) {
         (void)tribus_add_rlx(&s->counters->store_lost, 1u); /* counter */
-    } else if (r->type == REDIS_REPLY_ERROR) {
+    } else if (r->type == REDIS_REPLY_ERROR || f->state == FLIGHT_WAIT) {
         return tribus_error_set(TRIBUS_REFUSED, "redis at %s: not stored: %s",
-                                tribus_redis_name(s->side->redis), r->str);
+                                tribus_redis_name(s->side->redis),
+                                r->type == REDIS_REPLY_ERROR ? r->str : "odd reply");
     } else {
         s->odd &= ~(1ull << f->type);
         if (r->type == REDIS_REPLY_STRING)
             (void)snprintf(s->newest[f->type], sizeof(s->newest[f->type]), "%.47s", r->str);
         tribus_bridge_side_works(s->side);
     }
-    f->sent = false; /* it has arrived */
+    f->state = added(s); /* the server has it */
     arrived(s);
     return TRIBUS_OK;
 }
@@ -460,6 +536,9 @@ static tribus_status turn(store *s)
         if (st == TRIBUS_EMPTY && l->object.number != 0 && !l->seen && l->flying == 0)
             leave(s, l); /* its publisher ended, and all is stored */
     }
+    st = ask_replicas(s);
+    if (st != TRIBUS_OK)
+        return st;
     st = tribus_redis_flush(s->side->redis);
     if (st != TRIBUS_OK && st != TRIBUS_FULL)
         return st;
@@ -483,7 +562,8 @@ static tribus_status turn(store *s)
 
 static void disconnected(store *s)
 {
-    s->first = s->count = 0;
+    s->first = s->count = s->answered = 0;
+    s->waiting = false;
     tribus_bridge_side_disconnect(s->side);
     for (uint32_t i = 0; i < MOST_LANES; i++) {
         s->lanes[i].flying = 0;

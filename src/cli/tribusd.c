@@ -318,6 +318,8 @@ static tribus_status start_bridge(const daemon_state *d, const char *socket,
                                                : p->redis.password[0] != '\0'
                                                    ? p->redis.password
                                                    : NULL,
+                                   .sentinels = p->redis.sentinels,
+                                   .replicas = (uint32_t)p->redis.replicas,
                                    .host_name = p->agent.host,
                                    .pipeline = tribus_pipeline_answer_request,
                                    .pipeline_context = pipelines};

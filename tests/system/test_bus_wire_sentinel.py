@@ -1,0 +1,137 @@
+#!/usr/bin/env python3
+"""Sentinel failover while orders flow: the wire moves with the server, nothing is lost."""
+import json
+import pathlib
+import subprocess
+import threading
+
+import bus_platform
+from bus_platform import Platform, envelope, free_port, wait_for
+
+bus_platform.need("redis-server", "redis-cli")
+STREAM = "nautilus-engine_logic_bus-order_request"
+ALERT = {"component": "test", "text": "after", "severity": "info"}
+
+
+class Servers:
+    """A server, its replica and one Sentinel, on free ports."""
+
+    def __init__(self, folder):
+        self.folder = pathlib.Path(folder)
+        self.first, self.second, self.sentinel = (free_port() for _ in range(3))
+        self.running = {}
+        self.start(self.first)
+        self.start(self.second, "--replicaof", "127.0.0.1", str(self.first))
+        wait_for("the replica", lambda: "slave0:" in Platform.cli(self.first, "info",
+                                                                  "replication"))
+        conf = self.folder / "sentinel.conf"
+        conf.write_text(f"port {self.sentinel}\nbind 127.0.0.1\ndir \"{self.folder}\"\n"
+                        f"sentinel monitor engine_logic 127.0.0.1 {self.first} 1\n"
+                        "sentinel down-after-milliseconds engine_logic 1000\n"
+                        "sentinel failover-timeout engine_logic 5000\n")
+        self.launch(self.sentinel, str(conf), "--sentinel")
+        wait_for("the Sentinel to know the replica",
+                 lambda: str(self.second) in self.ask("replicas", "engine_logic"))
+
+    def launch(self, port, *words):
+        self.running[port] = subprocess.Popen(["redis-server"] + list(words),
+                                              stdout=subprocess.DEVNULL, cwd=self.folder)
+        wait_for(f"the server at {port}", lambda: Platform.answers(port))
+
+    def start(self, port, *more):
+        self.launch(port, "--port", str(port), "--bind", "127.0.0.1", "--save", "",
+                    "--dir", str(self.folder), "--repl-diskless-sync-delay", "0", *more)
+
+    def ask(self, *words):
+        return Platform.cli(self.sentinel, "sentinel", *words)
+
+    def master(self):
+        lines = self.ask("get-master-addr-by-name", "engine_logic").split()
+        return int(lines[1]) if len(lines) == 2 else 0
+
+    def kill(self, port):
+        server = self.running.pop(port)
+        server.kill()
+        server.wait()
+
+    def end(self):
+        for port in list(self.running):
+            self.kill(port)
+
+
+def publish(publisher, first, last):
+    for i in range(first, last):
+        publisher.stdin.write(envelope(
+            "engine_logic", "order_request",
+            {"order": f"o-{i}", "symbol": "ABC", "side": "buy", "order_type": "market",
+             "qty": 1}) + "\n")
+    publisher.stdin.flush()
+
+
+def orders(port):
+    lines = Platform.cli(port, "xrange", STREAM, "-", "+").splitlines()
+    return [json.loads(line)["data"]["order"] for line in lines if line.startswith("{")]
+
+
+def orders_survive_the_loss_of_their_server(p, servers):
+    publisher = p.popen(bus_platform.TRIBUS, "publish", stdin=subprocess.PIPE)
+    publish(publisher, 0, 500)
+    wait_for("the first orders", lambda: len(orders(servers.first)) > 100)
+    servers.kill(servers.first)
+    # What waits fills the publisher's queue and then its pipe: not this test's.
+    rest = threading.Thread(target=publish, args=(publisher, 500, 1400), daemon=True)
+    rest.start()
+    wait_for("the failover", lambda: servers.master() == servers.second)
+    servers.start(servers.first)  # Sentinel makes it the replica
+    rest.join(bus_platform.PATIENCE)
+    publish(publisher, 1400, 2000)
+    publisher.stdin.close()
+    assert publisher.wait(bus_platform.PATIENCE) == 0, p.log()
+    got = orders(servers.second)
+    assert got == [f"o-{i}" for i in range(2000)], (len(got), len(set(got)), p.log())
+    wait_for("the replica to have them all", lambda: len(orders(servers.first)) == 2000)
+    print("passed: orders survive the loss of their server")
+
+
+def both_directions_moved(p, servers):
+    heard = p.popen("redis-cli", "-p", str(servers.second), "subscribe",
+                    "nautilus-engine_logic_bus-system_alert")
+    for _ in range(3):
+        heard.stdout.readline()
+    wait_for("the agent to listen there",
+             lambda: p.publish("engine_logic", "system_alert", ALERT)
+             and int(Platform.cli(servers.second, "info", "commandstats").count("publish")))
+    line = ""
+    while not line.startswith("{"):
+        line = heard.stdout.readline()
+    assert json.loads(line)["data"]["text"] == "after"
+    tap = p.popen(bus_platform.TRIBUS, "tap", "--json", "--ask", "--type", "error_alert",
+                  "--count", "1", "--seconds", "120")
+    channel = "nautilus-engine_logic_bus-error_alert"
+    wait_for("the agent to subscribe there",
+             lambda: Platform.cli(servers.second, "pubsub", "numsub", channel).split()[1] == "1")
+    Platform.cli(servers.second, "publish", channel, envelope(
+        "engine_logic", "error_alert",
+        {"component": "c", "text": "back", "severity": "error", "code": 1}))
+    assert json.loads(tap.stdout.readline())["data"]["text"] == "back"
+    print("passed: both directions moved")
+
+
+def main():
+    platform = Platform(spawn=False, wait=False)
+    servers = None
+    try:
+        servers = Servers(platform.folder)
+        platform.words += ["--set", f"redis.sentinels=127.0.0.1:1,127.0.0.1:{servers.sentinel}",
+                           "--set", "redis.replicas=1",
+                           "--set", "marketdata_bus.enabled=false",
+                           "--set", "neural_gpu_bus.enabled=false"]
+        with platform:
+            orders_survive_the_loss_of_their_server(platform, servers)
+            both_directions_moved(platform, servers)
+    finally:
+        if servers:
+            servers.end()
+
+
+main()
