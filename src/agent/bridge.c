@@ -92,12 +92,63 @@ uint32_t tribus_bridge_jobs_of(uint32_t bus)
 
 /* ---- connections ---- */
 
-tribus_status tribus_bridge_side_announce(tribus_bridge_side *side)
+static void withdraw(tribus_bridge_side *side)
 {
-    if (side->server.number != 0) /* elsewhere, before */
+    if (side->server.number != 0)
         tribus_session_drop(side->session, &side->server, 1);
     side->server.number = 0;
+}
+
+tribus_status tribus_bridge_side_announce(tribus_bridge_side *side)
+{
     return tribus_server_announce(side->session, side->bus, &side->at, &side->server);
+}
+
+static uint64_t place_of(const tribus_server *at)
+{
+    uint64_t h = 14695981039346656037u ^ at->port;
+
+    for (const char *c = at->host; *c != '\0'; c++)
+        h = (h ^ (unsigned char)*c) * 1099511628211u;
+    return h;
+}
+
+static tribus_status find_place(const tribus_bridge_side *side, tribus_server *at)
+{
+    char name[24];
+
+    tribus_bus_short_name(side->bus, name, sizeof(name));
+    return tribus_sentinel_find(side->bridge->cfg.sentinels, name, CONNECT_TIME, at);
+}
+
+tribus_status tribus_bridge_side_ask_place(tribus_bridge_side *side)
+{
+    tribus_server at = side->at;
+
+    if (side->bridge->cfg.sentinels == NULL)
+        return TRIBUS_OK;
+    if (find_place(side, &at) != TRIBUS_OK) { /* nobody knows better */
+        tribus_error_clear();
+        return TRIBUS_OK;
+    }
+    return place_of(&at) == place_of(&side->at)
+               ? TRIBUS_OK
+               : tribus_error_set(TRIBUS_PEER_LOST, "redis at %s: it is %s:%u by now",
+                                  tribus_redis_name(side->redis), at.host, at.port);
+}
+
+tribus_status tribus_bridge_side_follow(tribus_bridge_side *side)
+{
+    /* A hint: a server that was replaced may hang, or not know of it yet. */
+    const uint64_t place = tribus_load_rlx(&side->bridge->counters[side->bus].place);
+
+    if (place == side->place)
+        return TRIBUS_OK;
+    side->place = place;
+    return place == place_of(&side->at) || side->redis == NULL
+               ? TRIBUS_OK
+               : tribus_error_set(TRIBUS_PEER_LOST, "redis at %s: it is elsewhere by now",
+                                  tribus_redis_name(side->redis));
 }
 
 /* Is it a server that takes writes? One that will not say is taken at its word. */
@@ -130,12 +181,8 @@ static tribus_status open_connection(tribus_bridge_side *side)
         .user = b->user, .password = b->password, .timeout_ns = CONNECT_TIME};
     tribus_status st = TRIBUS_OK;
 
-    if (b->sentinels != NULL) {
-        char name[24];
-
-        tribus_bus_short_name(side->bus, name, sizeof(name));
-        st = tribus_sentinel_find(b->sentinels, name, CONNECT_TIME, &at);
-    }
+    if (b->sentinels != NULL)
+        st = find_place(side, &at);
     cfg.host = at.host;
     cfg.port = at.port;
     if (st == TRIBUS_OK)
@@ -147,12 +194,10 @@ static tribus_status open_connection(tribus_bridge_side *side)
         side->redis = NULL;
         return st;
     }
-    if (strcmp(at.host, side->at.host) != 0 || at.port != side->at.port) {
+    if (place_of(&at) != place_of(&side->at)) {
         side->at = at;
-        if (side->job == TRIBUS_BRIDGE_STORE &&
-            tribus_bridge_side_announce(side) != TRIBUS_OK)
-            tribus_log(TRIBUS_LOG_WARN, "%s bus: %s", tribus_wire_bus_title(side->bus),
-                       tribus_error_text());
+        if (side->job == TRIBUS_BRIDGE_STORE) /* connect() says where to now */
+            withdraw(side);
     }
     return TRIBUS_OK;
 }
@@ -174,6 +219,8 @@ tribus_status tribus_bridge_side_connect(tribus_bridge_side *side)
         tribus_bridge_side_announce(side) != TRIBUS_OK)
         tribus_log(TRIBUS_LOG_WARN, "%s bus: %s", tribus_wire_bus_title(side->bus),
                    tribus_error_text());
+    if (side->job == TRIBUS_BRIDGE_STORE)
+        tribus_store_rlx(&c->place, place_of(&side->at)); /* a hint */
     (void)tribus_add_ar(&c->up, 1u);
     return TRIBUS_OK;
 }

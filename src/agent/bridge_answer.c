@@ -640,6 +640,8 @@ static tribus_status turn(answerer *a)
     if (a->side->redis == NULL)
         return st;
     if (st == TRIBUS_OK)
+        st = tribus_bridge_side_follow(a->side);
+    if (st == TRIBUS_OK)
         st = tribus_bridge_hosts_tell(&a->hosts, a->side);
     if (st == TRIBUS_OK)
         st = tribus_redis_flush(a->side->redis);

@@ -174,8 +174,10 @@ static tribus_status turn(inbound *in)
 {
     redisReply *reply = NULL;
     uint32_t taken = 0;
-    tribus_status st = follow(in);
+    tribus_status st = tribus_bridge_side_follow(in->side);
 
+    if (st == TRIBUS_OK)
+        st = follow(in);
     if (st == TRIBUS_OK)
         st = check_alive(in);
     if (st == TRIBUS_OK)

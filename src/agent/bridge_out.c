@@ -232,9 +232,9 @@ static tribus_status send_batch(outbound *o, int64_t timeout_ns)
 static tribus_status turn(outbound *o)
 {
     const int64_t look = tribus_deadline_left_ns(o->next_look_ns);
-    tribus_status st = TRIBUS_OK;
+    tribus_status st = tribus_bridge_side_follow(o->side);
 
-    if (look == 0 || o->next_look_ns == 0)
+    if (st == TRIBUS_OK && (look == 0 || o->next_look_ns == 0))
         st = ask(o);
     if (st == TRIBUS_OK || st == TRIBUS_FULL)
         st = exchange(o);

@@ -35,6 +35,7 @@ typedef struct tribus_bridge_counters {
     _Atomic(uint32_t) up;      /* connections that are up */
     _Atomic(uint32_t) working; /* connections that did what they are for */
     _Atomic(uint32_t) warned;
+    _Atomic(uint64_t) place; /* where the store found the server, hashed; see bridge.c */
 } tribus_bridge_counters;
 
 typedef enum tribus_bridge_job {
@@ -62,6 +63,7 @@ typedef struct tribus_bridge_side {
     tribus_redis_backoff backoff;
     uint32_t attempts; /* to connect, in a row, that failed */
     bool works;        /* the connection did what it is for */
+    uint64_t place;    /* the store's, when we last looked */
 } tribus_bridge_side;
 
 struct tribus_bridge {
@@ -86,6 +88,13 @@ TRIBUS_MUST_CHECK tribus_status tribus_bridge_side_connect(tribus_bridge_side *s
 /* Say in the registry where the server is: from now on what is durable waits to be stored
  * there. Returns as tribus_session_create_object(). */
 TRIBUS_MUST_CHECK tribus_status tribus_bridge_side_announce(tribus_bridge_side *side);
+
+/* Is the server still the one that the Sentinels name? It asks them, where there are any.
+ * Returns TRIBUS_OK, or TRIBUS_PEER_LOST: it is elsewhere. */
+TRIBUS_MUST_CHECK tribus_status tribus_bridge_side_ask_place(tribus_bridge_side *side);
+
+/* Has the store found the server elsewhere since? Returns TRIBUS_OK or TRIBUS_PEER_LOST. */
+TRIBUS_MUST_CHECK tribus_status tribus_bridge_side_follow(tribus_bridge_side *side);
 
 /* The server did what it was asked for on this connection: from now on a failure is a new
  * one. To be connected is not enough: a server may refuse every command. */

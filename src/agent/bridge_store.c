@@ -399,8 +399,8 @@ static tribus_status send_next(store *s, lane *l)
     return st;
 }
 
-/* The answer to a WAIT, for what flies before it. */
-static void take_count(store *s, flight *f, long long count)
+/* The answer to a WAIT, for what flies before it. Replicas leave a server that was replaced. */
+static tribus_status take_count(store *s, flight *f, long long count)
 {
     const uint32_t replicas = s->side->bridge->cfg.replicas;
 
@@ -409,7 +409,7 @@ static void take_count(store *s, flight *f, long long count)
         s->short_of_replicas = false;
         for (uint32_t i = 0; i < s->answered; i++)
             s->flights[(s->first + i) % MOST_FLIGHT].state = FLIGHT_SAFE;
-        return;
+        return TRIBUS_OK;
     }
     f->state = FLIGHT_ADDED; /* asked again at the next turn */
     if (s->answered == s->count) {
@@ -422,6 +422,7 @@ static void take_count(store *s, flight *f, long long count)
                    tribus_wire_bus_title(s->side->bus), tribus_redis_name(s->side->redis),
                    replicas);
     s->short_of_replicas = true;
+    return tribus_bridge_side_ask_place(s->side);
 }
 
 /* The answer to the oldest command that has none yet. */
@@ -438,9 +439,10 @@ static tribus_status take_reply(store *s, const redisReply *r)
         return tribus_error_set(TRIBUS_BAD_DATA, "redis at %s: an answer to nothing",
                                 tribus_redis_name(s->side->redis));
     if (f->state == FLIGHT_WAIT && r->type == REDIS_REPLY_INTEGER) {
-        take_count(s, f, r->integer);
+        const tribus_status st = take_count(s, f, r->integer);
+
         arrived(s);
-        return TRIBUS_OK;
+        return st;
     }
     if (r->type == REDIS_REPLY_ERROR && f->state == FLIGHT_SENT &&
         is_odd(s, f->type, r->str)) {
