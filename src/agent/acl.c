@@ -208,7 +208,7 @@ tribus_status tribus_acl_write(const char *folder, const char *name, tribus_bus_
               "user default off\n"
               "user " TRIBUS_ACL_AGENT " on >%s resetchannels &* ~nautilus-* -@all "
               "+@connection +@pubsub +@stream +@string +del +sadd +smembers +expire "
-              "+pexpire -@dangerous\n",
+              "+pexpire -@dangerous +wait +role\n",
               password);
     for (size_t i = 0; i < ENGINES && st == TRIBUS_OK; i++) {
         st = find_password(from, users, engines[i].name, password);
