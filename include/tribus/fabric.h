@@ -431,7 +431,13 @@ TRIBUS_MUST_CHECK tribus_status tribus_topic_wait(tribus_topic *topic,
 /* ============ region: slots that are loaned and handed over ============
  * One owner loans slots and fills them; up to 62 holders receive
  * them by number, in any order, and release them. A slot's state is a set of holders, not a
- * count, so that what a dead holder held can be taken from exactly it. */
+ * count, so that what a dead holder held can be taken from exactly it.
+ *
+ * Holders may loan, too. Two that answer each other should share one region, each a holder:
+ * a loan prefers the slot that this handle was the last to release, so the answer is written
+ * where the question was, in lines that are in this core's cache, and half as many move as
+ * with a region for each direction (docs/fabric-notes.md, 17). What never comes back to the
+ * one who loans rotates, within the cache. */
 
 typedef struct tribus_region tribus_region;
 
@@ -478,12 +484,13 @@ void tribus_region_close(tribus_region *region);
 uint64_t tribus_region_slot_bytes(const tribus_region *region);
 uint32_t tribus_region_slots(const tribus_region *region);
 
-/* Owner: borrow a free slot to write. Rotates, so that few slots stay hot in the caches.
+/* Borrow a free slot to write: the one released last by this handle, if nobody else held it
+ * and it is still free, else the next in rotation.
  * Returns TRIBUS_OK, TRIBUS_FULL (every slot is loaned or held). */
 TRIBUS_MUST_CHECK tribus_status tribus_region_loan(tribus_region *region,
                                                    tribus_slot_ref *out, void **mem);
 
-/* Owner: make `holders` (a set of bits 0..61) hold it, and give up the loan. Call before
+/* Who loaned it: make `holders` (a set of bits 0..61) hold it, and give up the loan. Call before
  * the reference is published in a ring; the ring's commit is what releases the bytes. An
  * empty set frees the slot. Returns TRIBUS_OK or TRIBUS_BAD_ARG (not on loan). */
 TRIBUS_MUST_CHECK tribus_status tribus_region_commit(tribus_region *region,
@@ -508,17 +515,21 @@ TRIBUS_MUST_CHECK tribus_status tribus_region_release(tribus_region *region,
 TRIBUS_MUST_CHECK tribus_status tribus_region_reuse(tribus_region *region,
                                                     const tribus_slot_ref *ref, void **mem);
 
-/* Holder: pass it on to other holders without copying: they hold it, we do not any more. */
+/* Holder: pass it on to other holders without copying: they hold it, we do not any more.
+ * Only what the owner loaned: of the others nobody could tell whose it is when we die before
+ * we publish it. Returns TRIBUS_OK, TRIBUS_BAD_ARG (to nobody), TRIBUS_REFUSED (loaned by a
+ * holder: release it and loan one), TRIBUS_CORRUPT. */
 TRIBUS_MUST_CHECK tribus_status tribus_region_pass(tribus_region *region,
                                                    const tribus_slot_ref *ref,
                                                    uint64_t holders);
 
-/* Owner: take everything a dead holder held. Only after its death is certain. Returns the
- * number of slots that nobody holds any more because of it. */
+/* Owner, or any holder where there is none: take everything a dead holder held or had on loan.
+ * Only after its death is certain. Returns the number of slots that nobody holds any more
+ * because of it. */
 uint32_t tribus_region_reclaim(tribus_region *region, uint32_t holder);
 
-/* After the death of a giver, by its successor: take from `holder` what it was given but
- * never received and was never told of. keep: the references in the cells of the giver's
+/* After the death of a giver, by its successor, as owner or under the same number: take from
+ * `holder` what the giver loaned and gave to it, but it never received and was never told of. keep: the references in the cells of the giver's
  * ring to that holder, from tribus_ring_refs(); the holder may go on meanwhile. Returns as
  * tribus_region_reclaim(). */
 uint32_t tribus_region_withdraw(tribus_region *region, uint32_t holder,
@@ -530,6 +541,11 @@ uint32_t tribus_region_withdraw(tribus_region *region, uint32_t holder,
  * Returns as tribus_region_reclaim(). */
 uint32_t tribus_region_recover(tribus_region *region, const tribus_slot_ref *keep,
                                uint32_t count);
+
+/* Holder: after the death of a giver that nobody succeeds, and after its ring was read to the
+ * end: release what it loaned and gave to us without telling. giver: a holder's number; 62 or
+ * more: the owner. Returns as tribus_region_reclaim(). */
+uint32_t tribus_region_forget(tribus_region *region, uint32_t giver);
 
 /* Slots that are neither loaned nor held. */
 uint32_t tribus_region_free_slots(const tribus_region *region);

@@ -13,6 +13,9 @@ extern const tribus_bench_ops tribus_bench_cell;
 /* A ring whose cells carry references to slots of a region, any size. */
 extern const tribus_bench_ops tribus_bench_slot;
 
+/* The same with one region for both directions: both sides loan from it and hold its slots. */
+extern const tribus_bench_ops tribus_bench_shared;
+
 /* The same with one slot that each side writes in place and passes back. */
 extern const tribus_bench_ops tribus_bench_reuse;
 

@@ -20,6 +20,7 @@ typedef struct path_state {
     tribus_ring *out, *in;
     tribus_region *owned, *held;
     tribus_slot_ref loaned, received;
+    uint64_t to; /* set of holders */
     const tribus_bench_ring_cfg *cfg;
 } path_state;
 
@@ -86,6 +87,7 @@ static bool start(tribus_bench_end *e)
     const int other = 1 - e->side;
 
     s.cfg = e->config;
+    s.to = 1;
     if (tribus_ring_open(ring_at(e->shared, &l, e->side), l.ring_bytes, TRIBUS_WRITER,
                          &s.out) != TRIBUS_OK ||
         tribus_ring_open(ring_at(e->shared, &l, other), l.ring_bytes, TRIBUS_READER,
@@ -250,7 +252,7 @@ static bool slot_send(tribus_bench_end *e, void *mem)
     void *cell;
 
     (void)mem;
-    if (tribus_region_commit(s->owned, &s->loaned, 1) != TRIBUS_OK ||
+    if (tribus_region_commit(s->owned, &s->loaned, s->to) != TRIBUS_OK ||
         tribus_ring_claim(s->out, &cell) != TRIBUS_OK)
         return fault();
     memcpy(cell, &s->loaned, sizeof(s->loaned));
@@ -294,6 +296,47 @@ const tribus_bench_ops tribus_bench_slot = {
     .receive = slot_receive,
     .release = slot_release,
     .stop = stop,
+};
+
+/* ---- the same with one region for both directions, each side a holder ---- */
+
+static bool shared_start(tribus_bench_end *e)
+{
+    const layout l = layout_of(e->size_bytes);
+    path_state *s;
+
+    if (!start(e))
+        return false;
+    s = e->state;
+    tribus_region_close(s->owned);
+    tribus_region_close(s->held);
+    s->held = s->owned = NULL;
+    s->to = e->side == 0 ? 2 : 1;
+    if (tribus_region_open(region_at(e->shared, &l, 0), l.region_bytes, TRIBUS_READER,
+                           (uint32_t)e->side, &s->owned) != TRIBUS_OK)
+        return fault();
+    s->held = s->owned;
+    return true;
+}
+
+static void shared_stop(tribus_bench_end *e)
+{
+    path_state *s = e->state;
+
+    s->held = NULL; /* the same */
+    stop(e);
+}
+
+const tribus_bench_ops tribus_bench_shared = {
+    .path = "ring",
+    .shared_bytes = shared_bytes,
+    .setup = setup,
+    .start = shared_start,
+    .loan = slot_loan,
+    .send = slot_send,
+    .receive = slot_receive,
+    .release = slot_release,
+    .stop = shared_stop,
 };
 
 /* ---- one slot that goes back and forth, written in place ---- */

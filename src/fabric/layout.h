@@ -9,7 +9,7 @@
 #include "fabric/step.h"
 #include "tribus/fabric.h"
 
-#define TRIBUS_FABRIC_VERSION 1u
+#define TRIBUS_FABRIC_VERSION 2u
 
 #define TRIBUS_MAGIC_RING     0x474e4952u /* "RING" */
 #define TRIBUS_MAGIC_TOPIC    0x49504f54u /* "TOPI" */

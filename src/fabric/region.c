@@ -2,25 +2,34 @@
  *
  * Each slot has a line of its own in front of the slots:
  *
- *   held      bits 0..61: who holds it. Bit 62: on loan to the owner. 0: free.
+ *   held      bits 0..61: who holds it. Bit 62: on loan, to the holder whose bit is set, or to
+ *             the owner where none is. 0: free.
  *   received  bits 0..61: who of those has looked at it since it was given
- *   generation of the present loan
+ *   generation of the present loan, and who loaned it
  *
  * A set and not a count, so that what a dead holder held is taken from exactly it, and
- * twice is the same as once. Only the owner moves a slot from free to loaned and from
- * loaned to held; a holder can clear its own bit, or swap it for others' in one step
- * (pass).
+ * twice is the same as once. Owner and holders loan a free slot by one compare and swap;
+ * after that only who has it on loan moves it to held; a holder can clear its own bit, or
+ * swap it for others' in one step (pass).
  *
  * Invariant: a slot with a nonzero `held` is never loaned.
  *
+ * Which slot: the one that this handle was the last to release, because its lines are in our
+ * cache and nobody else's; else the next in rotation, the one that rested longest. Two that
+ * answer each other through one region so write one buffer in place, and a stream that goes
+ * one way rotates (docs/fabric-notes.md, 6, 16 and 17).
+ *
  * Ordering. The bytes of a slot travel with the reference: the ring's commit and peek.
  *   R0 -> A0   create  -> open   whoever sees the magic sees the layout
- *   R1 -> A1   release, pass, reclaim -> loan, reuse   who overwrites does so when every holder
- *              is done with. Every change of a held slot is a read-modify-write, so the
- * loan that sees 0 is behind all of them.
+ *   R1 -> A1   release, pass, reclaim, commit to nobody -> loan, reuse   who overwrites does
+ *              so when every holder is done with it. Every change of a held slot is a
+ *              read-modify-write, so the loan that sees 0 is behind all of them.
+ *   R2 -> A2   loan -> withdraw, forget   who sees that nobody has received a slot sees who
+ *              loaned it, so nothing is taken that another gave since
  *
  * Crashes
  *   owner on loan            bit 62 is set and nobody was told: open() frees it
+ *   holder on loan           the same with its bit: reclaim() and recover() free it
  *   holder, for good         reclaim() clears its bit in every slot
  *   holder, with a successor of the same number: the slots of messages that are still in its
  *                            ring stay held, for they are offered again. Those it received
@@ -30,7 +39,8 @@
  *   giver between giving and publishing: `held` has a bit whose holder was never told. It has
  *                            no twin in `received`, and the reference is in none of the
  *                            cells of the giver's ring (a message that left them was
- *                            released, and so received before): withdraw() clears it.
+ *                            released, and so received before): withdraw() clears it; or
+ *                            forget(), when nobody succeeds the giver.
  */
 #include "base/error.h"
 #include "base/os.h"
@@ -40,6 +50,9 @@
 
 #define SLOTS_MAX      65536u
 #define HOLDERS_MAX    62u
+#define OWNER          HOLDERS_MAX
+#define ANYONE         UINT32_MAX
+#define NO_SLOT        UINT32_MAX
 #define HOLDERS        (((uint64_t)1 << HOLDERS_MAX) - 1u)
 #define ON_LOAN        ((uint64_t)1 << 62)
 #define SLOT_BYTES_MAX ((uint64_t)1 << 40)
@@ -51,7 +64,8 @@ struct slot_line {
     _Atomic(uint64_t) held;
     _Atomic(uint64_t) received;
     _Atomic(uint64_t) generation;
-    uint64_t unused[5];
+    _Atomic(uint64_t) loaner; /* holder's number; OWNER */
+    uint64_t unused[4];
 };
 
 struct tribus_region_shm {
@@ -73,12 +87,13 @@ struct tribus_region {
     struct tribus_region_shm *shm;
     unsigned char *data;
     uint64_t slot_bytes;
-    uint64_t generation; /* owner: of the last loan */
-    uint64_t bit;        /* holder: ours */
+    uint64_t generation; /* of the last loan */
+    uint64_t bit;        /* holder: ours; owner: 0 */
     uint32_t slots;
     uint32_t number;
-    uint32_t next; /* owner: where to look for a free slot */
-    tribus_end end;
+    uint32_t self; /* holder's number; OWNER */
+    uint32_t next; /* where to look for a free slot */
+    uint32_t warm; /* the slot that we were the last to release; NO_SLOT */
     tribus_counters *counters;
 };
 
@@ -152,6 +167,7 @@ tribus_status tribus_region_create(void *mem, size_t bytes, const tribus_region_
         tribus_store_rlx(&shm->lines[i].held, 0u); /* these are shown by R0 */
         tribus_store_rlx(&shm->lines[i].received, 0u);
         tribus_store_rlx(&shm->lines[i].generation, 0u);
+        tribus_store_rlx(&shm->lines[i].loaner, OWNER);
     }
     /* R0 pairs with A0 in check_layout. */
     tribus_store_rel(&shm->head.magic, TRIBUS_MAGIC_REGION);
@@ -207,7 +223,7 @@ static void take_over(tribus_region *r)
         const uint64_t held = tribus_load_acq(&line->held);
         const uint64_t generation = tribus_load_rlx(&line->generation); /* the owner's */
 
-        if ((held & ON_LOAN) != 0)
+        if (held == ON_LOAN) /* with a bit it is a holder's */
             (void)tribus_and_ar(&line->held, ~ON_LOAN);
         if (generation > r->generation)
             r->generation = generation;
@@ -239,7 +255,8 @@ tribus_status tribus_region_open_outside(void *mem, size_t bytes, tribus_end end
         free(r);
         return st;
     }
-    r->end = end;
+    r->self = end == TRIBUS_READER ? holder : OWNER;
+    r->warm = NO_SLOT;
     if (end == TRIBUS_READER)
         r->bit = (uint64_t)1 << holder;
     else
@@ -273,31 +290,56 @@ static unsigned char *slot_at(const tribus_region *r, uint32_t slot)
     return r->data + (size_t)slot * r->slot_bytes;
 }
 
+/* Take a slot if it is free. */
+static int take(tribus_region *r, uint32_t slot)
+{
+    struct slot_line *line = &r->shm->lines[slot];
+    uint64_t nobody = 0, generation;
+
+    TRIBUS_STEP("region loan: before the flag");
+    /* A1 pairs with R1 in let_go, tribus_region_pass and tribus_region_commit. */
+    if (!tribus_cas_ar(&line->held, &nobody, ON_LOAN | r->bit))
+        return 0;
+    TRIBUS_STEP("region loan: after the flag");
+    tribus_store_rlx(&line->loaner, r->self); /* R2 carries it */
+    /* R2 pairs with A2 in take_back. */
+    tribus_store_rel(&line->received, 0u);
+    generation = tribus_load_rlx(&line->generation); /* on loan: nobody else stores it */
+    if (generation > r->generation)
+        r->generation = generation;
+    tribus_store_rlx(&line->generation, ++r->generation); /* the ring's commit shows it */
+    return 1;
+}
+
+static tribus_status loaned(tribus_region *r, uint32_t slot, tribus_slot_ref *out,
+                            void **mem)
+{
+    *out = (tribus_slot_ref){.region = r->number,
+                             .slot = slot,
+                             .generation = r->generation,
+                             .bytes = r->slot_bytes};
+    *mem = slot_at(r, slot);
+    return TRIBUS_OK;
+}
+
 tribus_status tribus_region_loan(tribus_region *r, tribus_slot_ref *out, void **mem)
 {
+    const uint32_t warm = r->warm;
     uint32_t slot = r->next;
 
+    r->warm = NO_SLOT;
+    if (warm != NO_SLOT && take(r, warm))
+        return loaned(r, warm, out, mem);
     for (uint32_t i = 0; i < r->slots; i++) {
-        struct slot_line *line = &r->shm->lines[slot];
+        const uint32_t next = slot + 1u < r->slots ? slot + 1u : 0;
 
-        /* A1 pairs with R1 in let_go and tribus_region_pass. */
-        if (tribus_load_acq(&line->held) == 0) {
-            /* Free: nobody but the owner changes it, so plain stores do. */
-            r->generation++;
-            TRIBUS_STEP("region loan: before the flag");
-            tribus_store_rlx(&line->held, ON_LOAN);
-            TRIBUS_STEP("region loan: after the flag");
-            tribus_store_rlx(&line->received, 0u);
-            tribus_store_rlx(&line->generation, r->generation);
-            r->next = slot + 1u < r->slots ? slot + 1u : 0;
-            *out = (tribus_slot_ref){.region = r->number,
-                                     .slot = slot,
-                                     .generation = r->generation,
-                                     .bytes = r->slot_bytes};
-            *mem = slot_at(r, slot);
-            return TRIBUS_OK;
+        /* The first is free as a rule; after that look before taking the line from others.
+         * Relaxed: taking it decides. */
+        if ((i == 0 || tribus_load_rlx(&r->shm->lines[slot].held) == 0) && take(r, slot)) {
+            r->next = next;
+            return loaned(r, slot, out, mem);
         }
-        slot = slot + 1u < r->slots ? slot + 1u : 0;
+        slot = next;
     }
     tribus_counter_bump(r->counters, TRIBUS_COUNT_FULL, 1);
     return TRIBUS_FULL;
@@ -308,18 +350,20 @@ tribus_status tribus_region_commit(tribus_region *r, const tribus_slot_ref *ref,
 {
     struct slot_line *line;
 
-    if (ref->slot >= r->slots || (holders & ~HOLDERS) != 0 || r->end != TRIBUS_WRITER)
+    if (ref->slot >= r->slots || (holders & ~HOLDERS) != 0)
         return tribus_error_set(TRIBUS_BAD_ARG, "region %u: commit slot %u of %u to %llx",
                                 r->number, ref->slot, r->slots,
                                 (unsigned long long)holders);
     line = &r->shm->lines[ref->slot];
     /* ours while on loan: nobody else stores them */
-    if (tribus_load_rlx(&line->held) != ON_LOAN ||
+    if (tribus_load_rlx(&line->held) != (ON_LOAN | r->bit) ||
         tribus_load_rlx(&line->generation) != ref->generation)
         return tribus_error_set(TRIBUS_BAD_ARG, "region %u: slot %u is not on loan",
                                 r->number, ref->slot);
     TRIBUS_STEP("region commit: before the holders");
-    tribus_store_rlx(&line->held, holders); /* the ring's commit shows it */
+    /* R1 pairs with A1 in take, for a slot that nobody gets; a holder learns of it by the
+     * ring's commit. */
+    tribus_store_rel(&line->held, holders);
     TRIBUS_STEP("region commit: after the holders");
     if (r->counters != NULL && holders != 0) {
         tribus_counter_bump(r->counters, TRIBUS_COUNT_MESSAGES, 1);
@@ -336,7 +380,7 @@ static struct slot_line *held_line(tribus_region *r, const tribus_slot_ref *ref)
         struct slot_line *line = &r->shm->lines[ref->slot];
 
         /* relaxed: we saw the reference, and that was shown after these */
-        if ((tribus_load_rlx(&line->held) & r->bit) != 0 &&
+        if ((tribus_load_rlx(&line->held) & (ON_LOAN | r->bit)) == r->bit && r->bit != 0 &&
             tribus_load_rlx(&line->generation) == ref->generation)
             return line;
     }
@@ -368,11 +412,13 @@ tribus_status tribus_region_receive(tribus_region *r, const tribus_slot_ref *ref
     return TRIBUS_OK;
 }
 
-/* Clear a holder's bit. Nonzero when nobody holds the slot any more because of it. */
-static int let_go(struct slot_line *line, uint64_t bit)
+/* Clear these bits. Nonzero when nobody has the slot any more because of it. */
+static int let_go(struct slot_line *line, uint64_t bits)
 {
-    /* R1 pairs with A1 in tribus_region_loan and take_over. */
-    return tribus_and_ar(&line->held, ~bit) == bit;
+    /* R1 pairs with A1 in take and take_over. */
+    const uint64_t held = tribus_and_ar(&line->held, ~bits);
+
+    return (held & bits) != 0 && (held & ~bits) == 0;
 }
 
 tribus_status tribus_region_release(tribus_region *r, const tribus_slot_ref *ref)
@@ -382,7 +428,8 @@ tribus_status tribus_region_release(tribus_region *r, const tribus_slot_ref *ref
     if (line == NULL)
         return TRIBUS_CORRUPT;
     TRIBUS_STEP("region release: before the bit");
-    (void)let_go(line, r->bit);
+    if (let_go(line, r->bit))
+        r->warm = ref->slot;
     TRIBUS_STEP("region release: after the bit");
     if (r->counters != NULL) {
         tribus_counter_bump(r->counters, TRIBUS_COUNT_MESSAGES, 1);
@@ -416,6 +463,12 @@ tribus_status tribus_region_pass(tribus_region *r, const tribus_slot_ref *ref,
     if (holders == 0 || (holders & ~HOLDERS) != 0)
         return tribus_error_set(TRIBUS_BAD_ARG, "region %u: pass slot %u to %llx",
                                 r->number, ref->slot, (unsigned long long)holders);
+    if (tribus_load_rlx(&line->loaner) != OWNER) /* it stands still while we hold it */
+        return tribus_error_set(TRIBUS_REFUSED,
+                                "region %u: slot %u was loaned by holder %llu: release it "
+                                "and loan one",
+                                r->number, ref->slot,
+                                (unsigned long long)tribus_load_rlx(&line->loaner));
     (void)tribus_and_ar(&line->received, ~(holders & ~r->bit)); /* they have not yet */
     TRIBUS_STEP("region pass: before the exchange");
     held = tribus_load_rlx(&line->held); /* a first guess for the exchange */
@@ -441,23 +494,42 @@ static int is_named(const tribus_slot_ref *refs, uint32_t count, uint32_t slot,
     return 0;
 }
 
-/* Clear a holder's bit in the slots where `received` has it or has it not, as wanted, and
- * that are not among those to keep. */
-static uint32_t take_back(tribus_region *r, uint64_t bit, uint32_t which,
-                          const tribus_slot_ref *keep, uint32_t count)
+/* Whose slots to take back, and which of them. */
+typedef struct taking {
+    uint64_t bit;
+    uint32_t which;  /* RECEIVED, NOT_RECEIVED or both */
+    uint32_t loaner; /* only those it loaned; ANYONE */
+    int loans;       /* those on loan to `bit`, too */
+} taking;
+
+static int to_take(struct slot_line *line, const taking *t, uint64_t held)
+{
+    /* A2 pairs with R2 in take. */
+    const uint64_t received = tribus_load_acq(&line->received);
+
+    if ((held & ON_LOAN) != 0)
+        return t->loans;
+    if ((t->which & ((received & t->bit) != 0 ? RECEIVED : NOT_RECEIVED)) == 0)
+        return 0;
+    return t->loaner == ANYONE || tribus_load_rlx(&line->loaner) == t->loaner; /* by A2 */
+}
+
+/* Clear a holder's bit where that is wanted, but for the references to keep. */
+static uint32_t take_back(tribus_region *r, const taking *t, const tribus_slot_ref *keep,
+                          uint32_t count)
 {
     uint32_t freed = 0;
 
-    for (uint32_t i = 0; i < r->slots && bit != 0; i++) {
+    for (uint32_t i = 0; i < r->slots && t->bit != 0; i++) {
         struct slot_line *line = &r->shm->lines[i];
-        /* relaxed: the holder or the giver is dead, so what matters of these stands still */
-        const uint64_t generation = tribus_load_rlx(&line->generation);
-        const uint32_t received =
-            (tribus_load_rlx(&line->received) & bit) != 0 ? RECEIVED : NOT_RECEIVED;
+        /* In this order, for the holder may go on: once it has received a slot of the dead
+         * giver, what is found below is its own or another's. A2 pairs with R2 in take. */
+        const uint64_t held = tribus_load_acq(&line->held);
+        const uint64_t generation = tribus_load_acq(&line->generation);
 
-        if ((tribus_load_rlx(&line->held) & bit) != 0 && (which & received) != 0 &&
-            !is_named(keep, count, i, generation))
-            freed += let_go(line, bit) != 0;
+        if ((held & t->bit) != 0 && to_take(line, t, held) &&
+            ((held & ON_LOAN) != 0 || !is_named(keep, count, i, generation)))
+            freed += let_go(line, t->bit | (held & ON_LOAN)) != 0;
     }
     tribus_counter_bump(r->counters, TRIBUS_COUNT_RECLAIMED, freed);
     return freed;
@@ -470,19 +542,32 @@ static uint64_t bit_of(uint32_t holder)
 
 uint32_t tribus_region_reclaim(tribus_region *r, uint32_t holder)
 {
-    return take_back(r, bit_of(holder), RECEIVED | NOT_RECEIVED, NULL, 0);
+    const taking t = {bit_of(holder), RECEIVED | NOT_RECEIVED, ANYONE, 1};
+
+    return take_back(r, &t, NULL, 0);
 }
 
 uint32_t tribus_region_withdraw(tribus_region *r, uint32_t holder,
                                 const tribus_slot_ref *keep, uint32_t count)
 {
-    return take_back(r, bit_of(holder), NOT_RECEIVED, keep, count);
+    const taking t = {bit_of(holder), NOT_RECEIVED, r->self, 0};
+
+    return take_back(r, &t, keep, count);
 }
 
 uint32_t tribus_region_recover(tribus_region *r, const tribus_slot_ref *keep,
                                uint32_t count)
 {
-    return take_back(r, r->bit, RECEIVED, keep, count);
+    const taking t = {r->bit, RECEIVED, ANYONE, 1};
+
+    return take_back(r, &t, keep, count);
+}
+
+uint32_t tribus_region_forget(tribus_region *r, uint32_t giver)
+{
+    const taking t = {r->bit, NOT_RECEIVED, giver < HOLDERS_MAX ? giver : OWNER, 0};
+
+    return take_back(r, &t, NULL, 0);
 }
 
 uint32_t tribus_region_free_slots(const tribus_region *r)

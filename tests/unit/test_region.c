@@ -284,6 +284,91 @@ static void slot_count_is_chosen_from_slot_size_and_cache(void)
     CHECK(tribus_region_bytes(&huge) == 0 && tribus_region_bytes(&many) == 0);
 }
 
+static tribus_slot_ref give_as(tribus_region *who, uint64_t holders)
+{
+    tribus_slot_ref ref;
+    void *mem;
+
+    CHECK(tribus_region_loan(who, &ref, &mem) == TRIBUS_OK);
+    CHECK(tribus_region_commit(who, &ref, holders) == TRIBUS_OK);
+    return ref;
+}
+
+static void answer_is_written_where_the_question_was(void)
+{
+    fixture f = region_of(SLOTS, 64);
+    const void *seen;
+
+    for (uint64_t i = 0; i < 100; i++) {
+        const tribus_slot_ref question = give_as(f.h[0], 2);
+        tribus_slot_ref answer;
+
+        CHECK(question.slot == 0 && question.generation == 2 * i + 1);
+        CHECK(tribus_region_receive(f.h[0], &question, &seen) == TRIBUS_CORRUPT);
+        CHECK(tribus_region_receive(f.h[1], &question, &seen) == TRIBUS_OK);
+        CHECK(tribus_region_release(f.h[1], &question) == TRIBUS_OK);
+        answer = give_as(f.h[1], 1);
+        CHECK(answer.slot == 0 && answer.generation == 2 * i + 2);
+        CHECK(tribus_region_receive(f.h[0], &answer, &seen) == TRIBUS_OK);
+        CHECK(tribus_region_release(f.h[0], &answer) == TRIBUS_OK);
+    }
+    CHECK(tribus_region_free_slots(f.owner) == SLOTS);
+    drop(&f);
+}
+
+static void slot_that_others_hold_or_took_is_not_loaned_again(void)
+{
+    fixture f = region_of(SLOTS, 64);
+    const tribus_slot_ref both = give_as(f.h[0], 6);
+    tribus_slot_ref one;
+
+    CHECK(tribus_region_release(f.h[1], &both) == TRIBUS_OK);
+    CHECK(give_as(f.h[1], 1).slot != both.slot); /* holder 2 reads it */
+    CHECK(tribus_region_release(f.h[2], &both) == TRIBUS_OK);
+    CHECK(give_as(f.owner, 1).slot == both.slot); /* taken from under holder 2 */
+    CHECK(give_as(f.h[2], 1).slot != both.slot);
+    one = give_as(f.h[2], 1);
+    CHECK(tribus_region_free_slots(f.owner) == 0);
+    CHECK(tribus_region_pass(f.h[0], &one, 2) == TRIBUS_REFUSED);
+    CHECK(tribus_region_release(f.h[0], &one) == TRIBUS_OK);
+    drop(&f);
+}
+
+static void what_a_dead_holder_had_on_loan_comes_back(void)
+{
+    fixture f = region_of(SLOTS, 64);
+    tribus_slot_ref ref;
+    void *mem;
+
+    CHECK(tribus_region_loan(f.h[0], &ref, &mem) == TRIBUS_OK);
+    CHECK(tribus_region_loan(f.h[1], &ref, &mem) == TRIBUS_OK);
+    CHECK(tribus_region_release(f.h[1], &ref) == TRIBUS_CORRUPT); /* a loan is not held */
+    reopen_owner(&f);                                             /* frees its own only */
+    CHECK(tribus_region_free_slots(f.owner) == SLOTS - 2);
+    CHECK(tribus_region_reclaim(f.h[2], 0) == 1);
+    CHECK(tribus_region_recover(f.h[1], NULL, 0) == 1);
+    CHECK(tribus_region_commit(f.h[1], &ref, 1) == TRIBUS_BAD_ARG);
+    CHECK(tribus_region_free_slots(f.owner) == SLOTS);
+    drop(&f);
+}
+
+static void giver_takes_back_only_what_it_loaned_itself(void)
+{
+    fixture f = region_of(SLOTS, 64);
+    tribus_slot_ref told = give_as(f.h[0], 4);
+
+    (void)give_as(f.h[0], 4);
+    (void)give_as(f.h[1], 4);
+    (void)give_as(f.owner, 4);
+    CHECK(tribus_region_withdraw(f.h[0], 2, &told, 1) == 1);
+    CHECK(tribus_region_withdraw(f.h[0], 2, &told, 1) == 0);
+    CHECK(tribus_region_forget(f.h[2], 1) == 1);
+    CHECK(tribus_region_forget(f.h[2], 62) == 1);
+    CHECK(tribus_region_free_slots(f.owner) == SLOTS - 1);
+    CHECK(tribus_region_release(f.h[2], &told) == TRIBUS_OK);
+    drop(&f);
+}
+
 /* Owner and two holders in threads; references travel through rings. The last word of a
  * slot is its first plus one, until the owner has it again. */
 typedef struct path {
@@ -407,6 +492,10 @@ int main(void)
     receive_checks_every_field_of_the_reference();
     open_when_the_layout_is_nonsense_returns_corrupt();
     slot_count_is_chosen_from_slot_size_and_cache();
+    answer_is_written_where_the_question_was();
+    slot_that_others_hold_or_took_is_not_loaned_again();
+    what_a_dead_holder_had_on_loan_comes_back();
+    giver_takes_back_only_what_it_loaned_itself();
     two_holders_in_threads_see_whole_slots();
     random_words_never_lead_outside();
     return 0;
