@@ -3,351 +3,14 @@
  * Every operation is a function of pointers to the newest operand values and of how many rows
  * there are; older values lie before them in memory. In a batch a node is an array over all
  * rows. Incrementally it is a buffer of twice its history: when it is full the newest half
- * moves to the front. So both ways see the same windows and give the same bits, and windows
- * are added up afresh, so that errors never pile up. */
-#include "tribus/quant_factors.h"
+ * moves to the front. So both ways see the same windows and give the same bits. */
+#include "quant/factors_window.h"
 
 #include "quant/factors.h"
 
-#include <math.h>
 #include <string.h>
 
-/* ---- windows: x points at the newest of k values ---- */
-
-/* Four sums, added as (0 + 1) + (2 + 3): faster than one, and the same in every caller. */
-static double sum_skipping(const double *at, uint32_t k, uint32_t *count)
-{
-    double sum[4] = {0};
-    uint32_t n[4] = {0}, i = 0;
-
-    for (; i + 4 <= k; i += 4) {
-        for (uint32_t l = 0; l < 4; l++) {
-            const int there = at[i + l] == at[i + l];
-
-            sum[l] += there ? at[i + l] : 0.0;
-            n[l] += (uint32_t)there;
-        }
-    }
-    for (; i < k; i++) {
-        const int there = at[i] == at[i];
-
-        sum[0] += there ? at[i] : 0.0;
-        n[0] += (uint32_t)there;
-    }
-    *count = n[0] + n[1] + n[2] + n[3];
-    return (sum[0] + sum[1]) + (sum[2] + sum[3]);
-}
-
-/* Most windows have no hole: then the plain sum is a number, and the same number. */
-static double window_sum(const double *x, uint32_t k, uint32_t *count)
-{
-    const double *at = x - (k - 1);
-    double sum[4] = {0}, all;
-    uint32_t i = 0;
-
-    for (; i + 4 <= k; i += 4)
-        for (uint32_t l = 0; l < 4; l++)
-            sum[l] += at[i + l];
-    for (; i < k; i++)
-        sum[0] += at[i];
-    all = (sum[0] + sum[1]) + (sum[2] + sum[3]);
-    *count = k;
-    return all == all ? all : sum_skipping(at, k, count);
-}
-
-static double window_squares(const double *x, uint32_t k, double mean)
-{
-    const double *at = x - (k - 1);
-    double sum[4] = {0};
-    uint32_t i = 0;
-
-    for (; i + 4 <= k; i += 4) {
-        for (uint32_t l = 0; l < 4; l++) {
-            const double d = at[i + l] - mean;
-
-            sum[l] += d == d ? d * d : 0.0;
-        }
-    }
-    for (; i < k; i++) {
-        const double d = at[i] - mean;
-
-        sum[0] += d == d ? d * d : 0.0;
-    }
-    return (sum[0] + sum[1]) + (sum[2] + sum[3]);
-}
-
-static double window_mean(const double *x, uint32_t k)
-{
-    uint32_t n;
-    const double sum = window_sum(x, k, &n);
-
-    return n > 0 ? sum / n : NAN;
-}
-
-static double window_std(const double *x, uint32_t k)
-{
-    uint32_t n;
-    const double sum = window_sum(x, k, &n);
-
-    return n > 1 ? sqrt(window_squares(x, k, sum / n) / (n - 1.0)) : NAN;
-}
-
-static double window_extreme(const double *x, uint32_t k, int max)
-{
-    double best = NAN;
-
-    for (const double *at = x - (k - 1); at <= x; at++)
-        if (*at == *at && !(max ? *at <= best : *at >= best))
-            best = *at;
-    return best;
-}
-
-static double window_index(const double *x, uint32_t k, int max)
-{
-    const double *at = x - (k - 1);
-    uint32_t which = UINT32_MAX;
-
-    for (uint32_t i = 0; i < k; i++)
-        if (at[i] == at[i] &&
-            (which == UINT32_MAX || (max ? at[i] > at[which] : at[i] < at[which])))
-            which = i;
-    return which == UINT32_MAX ? NAN : which + 1.0;
-}
-
-static double window_rank(const double *x, uint32_t k)
-{
-    uint32_t below = 0, equal = 0, n = 0;
-
-    for (const double *at = x - (k - 1); at <= x; at++) {
-        below += *at < *x;
-        equal += *at == *x;
-        n += *at == *at;
-    }
-    return equal > 0 ? (below + 0.5 * (equal + 1.0)) / n : NAN;
-}
-
-typedef struct line {
-    double slope, last, sxx, sxy, syy; /* last: the fitted value at the newest row */
-    uint32_t n;
-} line;
-
-/* Regression on the row number, centred, so that nothing cancels. */
-static line window_line(const double *x, uint32_t k)
-{
-    const double *at = x - (k - 1);
-    line l = {NAN, NAN, 0, 0, 0, 0};
-    double my, mt = 0.0;
-
-    my = window_sum(x, k, &l.n) / l.n;
-    if (l.n == k) {
-        mt = 0.5 * (k - 1.0);
-    } else {
-        for (uint32_t i = 0; i < k; i++)
-            mt += at[i] == at[i] ? (double)i / l.n : 0.0;
-    }
-    for (uint32_t i = 0; i < k; i++) {
-        const double t = i - mt, y = at[i] - my;
-
-        if (!(y == y))
-            continue;
-        l.sxx += t * t;
-        l.sxy += t * y;
-        l.syy += y * y;
-    }
-    if (l.n > 1) {
-        l.slope = l.sxy / l.sxx;
-        l.last = my + l.slope * (k - 1.0 - mt);
-    }
-    return l;
-}
-
-/* Qlib's threshold: below it a series is flat, and what correlation it has is rounding. */
-#define FLAT 2e-5
-
-static double window_rsquare(const double *x, uint32_t k)
-{
-    const line l = window_line(x, k);
-
-    if (l.n < 2 || sqrt(l.syy / (l.n - 1.0)) <= FLAT)
-        return NAN;
-    return l.sxy * l.sxy / (l.sxx * l.syy);
-}
-
-/* Flatness is judged on all values of each series, the correlation on the shared rows. */
-static double window_corr(const double *x, const double *y, uint32_t k)
-{
-    double mx = 0.0, my = 0.0, xx = 0.0, yy = 0.0, xy = 0.0, r;
-    uint32_t n = 0;
-
-    for (uint32_t i = 0; i < k; i++) {
-        const double a = x[-(ptrdiff_t)i], b = y[-(ptrdiff_t)i];
-        const int there = a == a && b == b;
-
-        n += (uint32_t)there;
-        mx += there ? a : 0.0;
-        my += there ? b : 0.0;
-    }
-    mx /= n;
-    my /= n;
-    for (uint32_t i = 0; i < k; i++) {
-        const double a = x[-(ptrdiff_t)i] - mx, b = y[-(ptrdiff_t)i] - my;
-        const int there = a == a && b == b;
-
-        xx += there ? a * a : 0.0;
-        yy += there ? b * b : 0.0;
-        xy += there ? a * b : 0.0;
-    }
-    if (n == k ? sqrt(fmin(xx, yy) / (n - 1.0)) <= FLAT
-               : window_std(x, k) <= FLAT || window_std(y, k) <= FLAT)
-        return NAN;
-    r = xy / sqrt(xx * yy);
-    return n > 1 && xx > 0.0 && yy > 0.0 ? r : NAN;
-}
-
-/* Quickselect of the smallest `which + 1`: sorted[which] ends in place. */
-static double select_one(double *v, uint32_t n, uint32_t which)
-{
-    uint32_t low = 0, high = n - 1;
-
-    while (low < high) {
-        const double pivot = v[low + (high - low) / 2];
-        uint32_t i = low, j = high;
-
-        for (;;) {
-            while (v[i] < pivot)
-                i++;
-            while (v[j] > pivot)
-                j--;
-            if (i >= j)
-                break;
-            const double t = v[i];
-            v[i++] = v[j];
-            v[j--] = t;
-        }
-        /* [low, i) <= pivot <= [i, high] */
-        if (i == low)
-            i++;
-        if (which < i)
-            high = i - 1;
-        else
-            low = i;
-    }
-    return v[which];
-}
-
-static double window_quantile(const double *x, uint32_t k, double q)
-{
-    double v[FACTOR_WINDOW_MAX], at, part, low, high = INFINITY;
-    uint32_t n = 0, which;
-
-    for (const double *p = x - (k - 1); p <= x; p++) {
-        v[n] = *p;
-        n += *p == *p;
-    }
-    if (n == 0)
-        return NAN;
-    at = q * (n - 1.0);
-    which = (uint32_t)at;
-    part = at - which;
-    low = select_one(v, n, which);
-    if (part == 0.0)
-        return low;
-    for (uint32_t i = which + 1; i < n; i++)
-        high = fmin(high, v[i]);
-    return low + (high - low) * part;
-}
-
-/* First index of the n ascending values that is >= x. */
-static uint32_t lower_bound(const double *v, uint32_t n, double x)
-{
-    uint32_t low = 0, high = n;
-
-    while (low < high) {
-        const uint32_t mid = low + (high - low) / 2;
-
-        if (v[mid] < x)
-            low = mid + 1;
-        else
-            high = mid;
-    }
-    return low;
-}
-
-/* Quantiles of a history: the window stays sorted while it slides, one value out and one in.
- * An order statistic is a value of the window, so this gives the bits of window_quantile(). */
-static void slide_quantile(const tribus_quant_factor_node *node, const double *x,
-                           double *out, uint32_t count)
-{
-    double v[FACTOR_WINDOW_MAX + 1];
-    uint32_t n = 0;
-
-    for (uint32_t t = 0; t < count; t++) {
-        double at, part;
-        uint32_t which;
-
-        if (x[t] == x[t]) {
-            which = lower_bound(v, n, x[t]);
-            memmove(&v[which + 1], &v[which], (n - which) * sizeof(*v));
-            v[which] = x[t];
-            n++;
-        }
-        if (t >= node->window && x[t - node->window] == x[t - node->window]) {
-            which = lower_bound(v, n, x[t - node->window]);
-            memmove(&v[which], &v[which + 1], (n - which - 1) * sizeof(*v));
-            n--;
-        }
-        if (n == 0) {
-            out[t] = NAN;
-            continue;
-        }
-        at = node->value * (n - 1.0);
-        which = (uint32_t)at;
-        part = at - which;
-        out[t] = part == 0.0 ? v[which] : v[which] + (v[which + 1] - v[which]) * part;
-    }
-}
-
-static double window_of(const tribus_quant_factor_node *n, const double *a, const double *b,
-                        uint32_t k)
-{
-    line l;
-
-    switch ((factor_op)n->op) {
-    case OP_MEAN:
-        return window_mean(a, k);
-    case OP_SUM: {
-        uint32_t count;
-        const double sum = window_sum(a, k, &count);
-
-        return count > 0 ? sum : NAN;
-    }
-    case OP_STD:
-        return window_std(a, k);
-    case OP_MAX:
-        return window_extreme(a, k, 1);
-    case OP_MIN:
-        return window_extreme(a, k, 0);
-    case OP_SLOPE:
-        return window_line(a, k).slope;
-    case OP_RSQUARE:
-        return window_rsquare(a, k);
-    case OP_RESI:
-        l = window_line(a, k);
-        return *a - l.last;
-    case OP_RANK:
-        return window_rank(a, k);
-    case OP_IDXMAX:
-        return window_index(a, k, 1);
-    case OP_IDXMIN:
-        return window_index(a, k, 0);
-    case OP_QUANTILE:
-        return window_quantile(a, k, n->value);
-    default:
-        return window_corr(a, b, k);
-    }
-}
-
-/* ---- one node over `count` rows, of which `before` rows lie in front ---- */
+/* ---- one node over a whole history, or over one row with `before` rows in front ---- */
 
 static void run_node(const tribus_quant_factor_node *n, const double *a, const double *b,
                      double *out, uint32_t before, uint32_t count)
@@ -404,55 +67,95 @@ static void run_node(const tribus_quant_factor_node *n, const double *a, const d
             out[i] = before + i >= n->window ? a[(ptrdiff_t)i - n->window] : NAN;
         return;
     default:
-        if (n->op == OP_QUANTILE && before == 0 && count > 1) {
-            slide_quantile(n, a, out, count);
-            return;
-        }
-        for (uint32_t i = 0; i < count; i++) {
-            const uint32_t seen = before + i + 1;
-
-            out[i] = window_of(n, a + i, b + i, seen < n->window ? seen : n->window);
-        }
+        if (before == 0 && count > 1)
+            tribus_factor_history(n, a, b, out, count);
+        else
+            *out =
+                tribus_factor_window(n, a, b, before < n->window ? before + 1 : n->window);
     }
 }
 
 /* ---- batch ---- */
 
+/* A row of Ref(x, n) is x's memory, n rows further back: before x's first row lie as many NaN
+ * as anyone looks back. Only where x is itself a Ref are its rows computed. */
+static int is_view(const tribus_quant_factors *f, uint32_t node)
+{
+    const tribus_quant_factor_node *n = &f->nodes[node];
+
+    return n->op == OP_REF && f->nodes[n->a].op != OP_REF;
+}
+
 size_t tribus_quant_factors_batch_bytes(const tribus_quant_factors *f, uint32_t rows)
 {
-    return (size_t)f->node_count * rows * sizeof(double);
+    size_t doubles = 0;
+
+    for (uint32_t i = 0; i < f->node_count; i++)
+        doubles += is_view(f, i) ? 0u : (size_t)rows + f->nodes[i].history - 1u;
+    return f->node_count * sizeof(double *) + doubles * sizeof(double);
+}
+
+/* Where each node's first row is: a view, its factor's place in out, or scratch. */
+static void place_nodes(const tribus_quant_factors *f, uint32_t rows, double **first,
+                        double *room, double *out)
+{
+    memset(first, 0, f->node_count * sizeof(*first));
+    for (uint32_t k = 0; k < f->count; k++) {
+        const uint32_t node = f->outputs[k];
+
+        if (first[node] == NULL && f->nodes[node].history == 1 && !is_view(f, node))
+            first[node] = &out[(size_t)k * rows];
+    }
+    for (uint32_t i = 0; i < f->node_count; i++) {
+        const tribus_quant_factor_node *n = &f->nodes[i];
+
+        if (is_view(f, i))
+            first[i] = first[n->a] - n->window;
+        if (first[i] != NULL)
+            continue;
+        for (uint32_t t = 1; t < n->history; t++)
+            *room++ = NAN;
+        first[i] = room;
+        room += rows;
+    }
+}
+
+static void put_field(const double *const field[TRIBUS_QUANT_FIELDS], uint32_t which,
+                      uint32_t rows, double *out)
+{
+    if (field[which] != NULL) {
+        memcpy(out, field[which], rows * sizeof(*out));
+        return;
+    }
+    for (uint32_t t = 0; t < rows; t++)
+        out[t] = (field[TRIBUS_QUANT_HIGH][t] + field[TRIBUS_QUANT_LOW][t] +
+                  field[TRIBUS_QUANT_CLOSE][t]) /
+                 3.0;
 }
 
 tribus_status tribus_quant_factors_batch(const tribus_quant_factors *f,
                                          const double *const field[TRIBUS_QUANT_FIELDS],
                                          uint32_t rows, void *scratch, double *out)
 {
-    double *value = scratch;
+    double **first = scratch;
 
     if (f == NULL || field == NULL || rows == 0 || scratch == NULL || out == NULL)
         return TRIBUS_BAD_ARG;
     for (int i = 0; i < TRIBUS_QUANT_VWAP; i++)
         if (field[i] == NULL)
             return TRIBUS_BAD_ARG;
+    place_nodes(f, rows, first, (double *)(first + f->node_count), out);
     for (uint32_t i = 0; i < f->node_count; i++) {
         const tribus_quant_factor_node *n = &f->nodes[i];
-        double *mine = &value[(size_t)i * rows];
 
-        if (n->op == OP_FIELD && field[n->a] != NULL) {
-            memcpy(mine, field[n->a], rows * sizeof(*mine));
-        } else if (n->op == OP_FIELD) {
-            for (uint32_t t = 0; t < rows; t++)
-                mine[t] = (field[TRIBUS_QUANT_HIGH][t] + field[TRIBUS_QUANT_LOW][t] +
-                           field[TRIBUS_QUANT_CLOSE][t]) /
-                          3.0;
-        } else {
-            run_node(n, &value[(size_t)n->a * rows], &value[(size_t)n->b * rows], mine, 0,
-                     rows);
-        }
+        if (n->op == OP_FIELD)
+            put_field(field, n->a, rows, first[i]);
+        else if (!is_view(f, i))
+            run_node(n, first[n->a], first[n->b], first[i], 0, rows);
     }
     for (uint32_t k = 0; k < f->count; k++)
-        memcpy(&out[(size_t)k * rows], &value[(size_t)f->outputs[k] * rows],
-               rows * sizeof(*out));
+        if (first[f->outputs[k]] != &out[(size_t)k * rows])
+            memcpy(&out[(size_t)k * rows], first[f->outputs[k]], rows * sizeof(*out));
     return TRIBUS_OK;
 }
 

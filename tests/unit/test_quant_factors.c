@@ -197,22 +197,54 @@ static void shared_parts_of_the_516_are_computed_once(void)
     free(memory);
 }
 
-/* Random bars, some missing: every factor of every row, bit by bit. */
+/* Every factor of every row, bit by bit. bars: FIELDS x rows with a stride of rows. */
+static void check_both_ways(const tribus_quant_factors *f, const double *bars,
+                            uint32_t rows)
+{
+    void *scratch = malloc(tribus_quant_factors_batch_bytes(f, rows));
+    void *state = malloc(tribus_quant_factors_state_bytes(f));
+    double *out = malloc((size_t)f->count * rows * sizeof(*out));
+    double *row = malloc(f->count * sizeof(*row));
+    const double *field[FIELDS];
+
+    CHECK(out != NULL && row != NULL && scratch != NULL && state != NULL);
+    for (uint32_t i = 0; i < FIELDS; i++)
+        field[i] = i == TRIBUS_QUANT_VWAP ? NULL : &bars[i * rows];
+    CHECK(tribus_quant_factors_batch(f, field, rows, scratch, out) == TRIBUS_OK);
+    tribus_quant_factors_state_init(f, state);
+    for (uint32_t t = 0; t < rows; t++) {
+        double bar[FIELDS];
+
+        for (uint32_t i = 0; i < FIELDS; i++)
+            bar[i] = i == TRIBUS_QUANT_VWAP ? NAN : bars[i * rows + t];
+        tribus_quant_factors_push(f, state, bar, row);
+        for (uint32_t k = 0; k < f->count; k++) {
+            const double batch = out[(size_t)k * rows + t];
+            const int same = memcmp(&row[k], &batch, sizeof(batch)) == 0 ||
+                             (isnan(row[k]) && isnan(batch));
+
+            if (!same)
+                printf("row %u, %s: %.17g, batch %.17g\n", t, f->names[k], row[k], batch);
+            CHECK(same);
+        }
+    }
+    free(out);
+    free(row);
+    free(scratch);
+    free(state);
+}
+
+/* Random bars, some missing. */
 static void incremental_equals_batch_to_the_last_bit(void)
 {
     enum { ROWS = 260 };
     tribus_quant_factors f;
-    double *bars = malloc(FIELDS * ROWS * sizeof(*bars)), *out, *row;
-    const double *field[FIELDS];
-    void *memory, *scratch, *state;
+    double *bars = malloc(FIELDS * ROWS * sizeof(*bars));
+    void *memory;
     float z[4 * ROWS];
 
     compile_516(&f, &memory);
-    scratch = malloc(tribus_quant_factors_batch_bytes(&f, ROWS));
-    state = malloc(tribus_quant_factors_state_bytes(&f));
-    out = malloc((size_t)f.count * ROWS * sizeof(*out));
-    row = malloc(f.count * sizeof(*row));
-    CHECK(bars != NULL && out != NULL && row != NULL && scratch != NULL && state != NULL);
+    CHECK(bars != NULL);
     tribus_quant_normals(check_seed(), 0, 0, 4 * ROWS, z);
     for (int t = 0; t < ROWS; t++) {
         double *close = &bars[TRIBUS_QUANT_CLOSE * ROWS];
@@ -231,29 +263,74 @@ static void incremental_equals_batch_to_the_last_bit(void)
         if (isnan(close[t]))
             close[t] = close[t - 1];
     }
-    for (int i = 0; i < FIELDS; i++)
-        field[i] = i == TRIBUS_QUANT_VWAP ? NULL : &bars[i * ROWS];
-    CHECK(tribus_quant_factors_batch(&f, field, ROWS, scratch, out) == TRIBUS_OK);
-    tribus_quant_factors_state_init(&f, state);
-    for (uint32_t t = 0; t < ROWS; t++) {
-        double bar[FIELDS];
+    check_both_ways(&f, bars, ROWS);
+    free(bars);
+    free(memory);
+}
 
-        for (int i = 0; i < FIELDS; i++)
-            bar[i] = i == TRIBUS_QUANT_VWAP ? NAN : bars[i * ROWS + (int)t];
-        tribus_quant_factors_push(&f, state, bar, row);
-        for (uint32_t k = 0; k < f.count; k++) {
-            const double batch = out[(size_t)k * ROWS + t];
+/* What a series can be made of, by kind: plain numbers; many ties and both zeros; holes;
+ * infinities and what overflows when it is multiplied. */
+static double value_of(int kind, int t, float z)
+{
+    switch (kind) {
+    case 0:
+        return 100.0 + (double)z;
+    case 1:
+        return z < -0.3f ? -0.0 : z < 0.3f ? 0.0 : floor((double)z);
+    case 2:
+        return t % 97 > 90 || z > 2.5f ? NAN : (double)z;
+    default:
+        return t % 150 == 70  ? (z > 0 ? INFINITY : -INFINITY)
+               : t % 50 == 13 ? (double)z * 1e200
+                              : (double)z;
+    }
+}
 
-            if (!(row[k] == batch || (isnan(row[k]) && isnan(batch))))
-                printf("row %u, %s: %.17g, batch %.17g\n", t, f.names[k], row[k], batch);
-            CHECK(row[k] == batch || (isnan(row[k]) && isnan(batch)));
+static void every_function_gives_equal_bits_in_both_ways(void)
+{
+    enum { ROWS = 400 };
+    static const char *const functions[] = {
+        "Mean(%s, %d)", "Sum(%s, %d)",        "Std(%s, %d)",     "Max(%s, %d)",
+        "Min(%s, %d)",  "Slope(%s, %d)",      "Rsquare(%s, %d)", "Resi(%s, %d)",
+        "Rank(%s, %d)", "IdxMax(%s, %d)",     "IdxMin(%s, %d)",  "Quantile(%s, %d, 0.3)",
+        "Ref(%s, %d)",  "Corr(%s, $open, %d)"};
+    static const char *const series[] = {"$close", "Ref($close, 2)",
+                                         "Ref(Ref($close, 1), 3)", "Log($close*$volume)"};
+    static const int windows[] = {1, 2, 3, 4, 7, 8, 9, 60, 300};
+    double *bars = malloc(FIELDS * ROWS * sizeof(*bars));
+    tribus_quant_factor_error e;
+    tribus_quant_factors f;
+    float z[4 * ROWS];
+    void *memory;
+
+    CHECK(bars != NULL);
+    compile(&f, &memory);
+    for (size_t i = 0; i < sizeof(functions) / sizeof(functions[0]); i++) {
+        for (size_t w = 0; w < sizeof(windows) / sizeof(windows[0]); w++) {
+            for (size_t k = 0; k < sizeof(series) / sizeof(series[0]); k++) {
+                char name[32], text[128];
+
+                (void)snprintf(name, sizeof(name), "f%zu_%zu_%zu", i, w, k);
+                (void)snprintf(text, sizeof(text), functions[i], series[k], windows[w]);
+                CHECK(add(&f, name, text, &e) == TRIBUS_OK);
+            }
         }
     }
+    CHECK(add(&f, "field", "$close", &e) == TRIBUS_OK);
+    CHECK(add(&f, "again", "$close", &e) == TRIBUS_OK);
+    CHECK(add(&f, "number", "7", &e) == TRIBUS_OK);
+    tribus_quant_normals(check_seed(), 0, 0, 4 * ROWS, z);
+    for (int kind = 0; kind < 4; kind++) {
+        for (int t = 0; t < ROWS; t++) {
+            for (int i = 0; i < TRIBUS_QUANT_VWAP; i++)
+                bars[i * ROWS + t] = value_of(kind, t, z[4 * t + i % 3]);
+            bars[TRIBUS_QUANT_VWAP * ROWS + t] = 1.0;
+        }
+        check_both_ways(&f, bars, ROWS);
+        check_both_ways(&f, bars, 5); /* fewer rows than lanes and windows */
+        check_both_ways(&f, bars, 1);
+    }
     free(bars);
-    free(out);
-    free(row);
-    free(scratch);
-    free(state);
     free(memory);
 }
 
@@ -417,6 +494,7 @@ int main(void)
     information_coefficients_of_known_series();
     shared_parts_of_the_516_are_computed_once();
     incremental_equals_batch_to_the_last_bit();
+    every_function_gives_equal_bits_in_both_ways();
     factors_of_aapl_and_jpm_match_the_independent_values();
     return 0;
 }
