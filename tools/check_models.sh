@@ -22,7 +22,7 @@ expect() {
     local want=$1 name=$2 flags=${3:-} errors
     errors=$(check "$name" "$flags")
     if [ "$want" = holds ] && [ "$errors" = 0 ]; then
-        echo "$name: holds"
+        echo "$name${flags:+ $flags}: holds"
     elif [ "$want" = fails ] && [ "$errors" != 0 ]; then
         echo "$name $flags: found out"
     else
@@ -32,6 +32,7 @@ expect() {
 }
 
 expect holds doorbell
+expect holds doorbell -DPARTS
 expect fails doorbell -DNO_COUNT
 expect fails doorbell -DNO_LOOK
 expect holds reclaim

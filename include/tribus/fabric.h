@@ -56,6 +56,13 @@ void tribus_doorbell_press(tribus_doorbell_shm *bell);
 /* What a waiter looks for: returns nonzero when there is something to do. */
 typedef int (*tribus_ready_fn)(void *context);
 
+/* The same for one of several who publish a part each: wake sleepers only if ready(context),
+ * that is when all parts are there. It is called only when somebody sleeps, after the press
+ * is counted, so of two pressers at the same time one sees the other's part. A sleeper that
+ * waits for a part alone is not woken: let all sleepers of this bell wait for the whole. */
+void tribus_doorbell_press_if(tribus_doorbell_shm *bell, tribus_ready_fn ready,
+                              void *context);
+
 /* Spin, then sleep, until ready(context) or the timeout. bells: 1..128 doorbells, any of
  * which announces a change. Returns TRIBUS_OK (ready), TRIBUS_TIMEOUT, TRIBUS_BAD_ARG,
  * TRIBUS_SYSTEM. */

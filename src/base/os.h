@@ -90,6 +90,12 @@ bool tribus_os_process_runs(pid_t pid, uint64_t start_time);
 TRIBUS_MUST_CHECK tribus_status tribus_os_pin(int core);
 int tribus_os_core_count(void);
 
+/* Ask for slices of so many nanoseconds (at least 100 us) for this thread: on Linux 6.12 and later
+ * one with short slices takes the core, when it wakes, from one that has longer; without, it may
+ * wait for the other's slice, some 3 ms. Older kernels take the wish and ignore it; a thread
+ * with a real-time policy is left as it is. Needs no right. Returns TRIBUS_OK or TRIBUS_SYSTEM. */
+TRIBUS_MUST_CHECK tribus_status tribus_os_slice(int64_t slice_ns);
+
 /* Deliver this signal to the caller when its parent dies. */
 void tribus_os_die_with_parent(int signal_number);
 

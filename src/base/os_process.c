@@ -215,6 +215,28 @@ tribus_status tribus_os_pin(int core)
     return TRIBUS_OK;
 }
 
+tribus_status tribus_os_slice(int64_t slice_ns)
+{
+    struct { /* sched_attr, as far as every kernel knows it; no header of C has it */
+        uint32_t size, policy;
+        uint64_t flags;
+        int32_t nice;
+        uint32_t priority;
+        uint64_t runtime_ns, deadline_ns, period_ns;
+    } attr = {.size = sizeof(attr)};
+
+    if (syscall(SYS_sched_getattr, 0, &attr, sizeof(attr), 0) != 0)
+        return tribus_error_set(TRIBUS_SYSTEM, "read how this thread is scheduled");
+    if (attr.policy != SCHED_OTHER)
+        return TRIBUS_OK;
+    attr.size = sizeof(attr);
+    attr.runtime_ns = (uint64_t)slice_ns;
+    if (syscall(SYS_sched_setattr, 0, &attr, 0) != 0)
+        return tribus_error_set(TRIBUS_SYSTEM, "take slices of %lld ns",
+                                (long long)slice_ns);
+    return TRIBUS_OK;
+}
+
 int tribus_os_core_count(void)
 {
     cpu_set_t set;

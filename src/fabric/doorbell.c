@@ -60,6 +60,17 @@ void tribus_doorbell_press(tribus_doorbell_shm *bell)
     }
 }
 
+void tribus_doorbell_press_if(tribus_doorbell_shm *bell, tribus_ready_fn ready,
+                              void *context)
+{
+    /* R1 pairs with A1 in announce, and with itself: of two additions the later one continues
+     * the release sequence of the earlier, so who makes it sees both publications. */
+    if ((tribus_add_ar(&bell->word, 2u) & 1u) == 0 || ready(context) == 0)
+        return;
+    (void)tribus_and_ar(&bell->word, ~(uint32_t)1u);
+    tribus_os_futex_wake(&bell->word, INT_MAX);
+}
+
 void tribus_doorbell_press_event(tribus_doorbell_shm *bell, int event)
 {
     const uint64_t one = 1;

@@ -235,7 +235,8 @@ tribus_status tribus_pipeline_submit(tribus_pipeline *pipe, int64_t deadline_ns,
     pipe->flying++;
     count_mixed(pipe, pipe->next_run, 1);
     tribus_plan_show(pipe->plan, 0, pipe->next_run);
-    tribus_plan_announce(pipe->plan, 0, TRIBUS_PLAN_NO_HOST, NULL);
+    tribus_plan_announce(pipe->plan, &(tribus_plan_shown){0, pipe->next_run, 1},
+                         TRIBUS_PLAN_NO_HOST, NULL);
     pipe->claimed = false;
     if (run != NULL)
         *run = pipe->next_run + pipe->offset;

@@ -339,10 +339,18 @@ TRIBUS_MUST_CHECK tribus_status tribus_plan_look(const tribus_plan *p, uint32_t 
  * written before. */
 void tribus_plan_show(const tribus_plan *p, uint32_t node, uint64_t run);
 
-/* Wake whoever waits for the node, after showing. host: our place, TRIBUS_PLAN_NO_HOST for
- * the submitter; pending: our own hints, a bit a node. */
-void tribus_plan_announce(const tribus_plan *p, uint32_t node, uint32_t host,
-                          uint64_t *pending);
+/* What was shown: runs `first` to `first + runs - 1` of a node; runs 0: some, and a host that
+ * died may have told nobody. */
+typedef struct tribus_plan_shown {
+    uint32_t node;
+    uint64_t first;
+    uint32_t runs;
+} tribus_plan_shown;
+
+/* Wake whoever waits for the node and has all else that it waits for, after showing. host:
+ * our place, TRIBUS_PLAN_NO_HOST for the submitter; pending: our own hints, a bit a node. */
+void tribus_plan_announce(const tribus_plan *p, const tribus_plan_shown *shown,
+                          uint32_t host, uint64_t *pending);
 
 /* The reader has passed the run on: count what came. */
 void tribus_plan_count(const tribus_plan *p, uint32_t link, const tribus_pass *pass);

@@ -48,25 +48,83 @@ uint64_t tribus_plan_take_hints(const tribus_plan *p, uint32_t host, uint32_t wo
                           (uint64_t)0); /* A2 pairs with R2 in tribus_plan_announce */
 }
 
-void tribus_plan_announce(const tribus_plan *p, uint32_t node, uint32_t host,
-                          uint64_t *pending)
+/* Whoever waits for a node: a host, or with TRIBUS_PLAN_NO_HOST the submitter. */
+typedef struct waiter {
+    const tribus_plan *plan;
+    const tribus_plan_shown *shown;
+    uint32_t host;
+} waiter;
+
+/* Relaxed: a host that takes the stage at this moment looks at every pass before it sleeps,
+ * and again after at most one tick. */
+static uint32_t host_of(const tribus_plan *p, uint32_t node)
 {
-    const tribus_graph *g = p->graph;
-    const tribus_graph_node *n = &g->nodes[node];
-    const bool hints = tribus_plan_has_hints(p);
-    uint32_t press = 0; /* hosts, a bit each */
+    if (node + 1 == p->graph->node_count)
+        return TRIBUS_PLAN_NO_HOST;
+    return tribus_plan_claim_host(tribus_load_rlx(tribus_plan_claim(p, node)));
+}
+
+/* Has every node that this one reads passed the run? They are looked at from the last on:
+ * what is missing is mostly there. */
+static bool all_came(const tribus_plan *p, const tribus_graph_node *n, uint64_t run)
+{
+    for (uint32_t i = n->in_count; i-- > 0;) {
+        const tribus_graph_link *l = &p->graph->links[n->in_links[i]];
+        tribus_pass pass;
+
+        if (l->state) /* another run's: let the reader look */
+            return true;
+        if (tribus_plan_look(p, l->from, run, &pass) == TRIBUS_EMPTY)
+            return false;
+    }
+    return true;
+}
+
+/* Has the waiter got all of something, by what was shown? */
+static int has_all(void *context)
+{
+    const waiter *w = context;
+    const tribus_graph *g = w->plan->graph;
+    const tribus_graph_node *n = &g->nodes[w->shown->node];
 
     for (uint32_t i = 0; i < n->out_count; i++) {
         const uint32_t to = g->links[n->out_links[i]].to;
-        uint32_t reader;
+        const bool last = to + 1 == g->node_count;
 
-        if (to + 1 == g->node_count) {
-            tribus_doorbell_press(tribus_plan_bell(p));
+        if (last != (w->host == TRIBUS_PLAN_NO_HOST) || host_of(w->plan, to) != w->host)
             continue;
-        }
-        /* Relaxed: a host that takes the stage at this moment looks at every pass before it
-         * sleeps, and again after at most one tick. */
-        reader = tribus_plan_claim_host(tribus_load_rlx(tribus_plan_claim(p, to)));
+        for (uint32_t k = 0; k < w->shown->runs; k++)
+            if (all_came(w->plan, &g->nodes[to], w->shown->first + k))
+                return 1;
+    }
+    return w->shown->runs == 0;
+}
+
+/* What needs several nodes is worth a wake-up when the last of them has passed: on two cores a
+ * submitter that is woken for each takes the core on which the next stage is to run. */
+static void press(const tribus_plan *p, const tribus_plan_shown *shown, uint32_t host)
+{
+    waiter w = {p, shown, host};
+
+    tribus_doorbell_press_if(host == TRIBUS_PLAN_NO_HOST ? tribus_plan_bell(p)
+                                                         : tribus_plan_host_bell(p, host),
+                             has_all, &w);
+}
+
+void tribus_plan_announce(const tribus_plan *p, const tribus_plan_shown *shown,
+                          uint32_t host, uint64_t *pending)
+{
+    const tribus_graph *g = p->graph;
+    const tribus_graph_node *n = &g->nodes[shown->node];
+    const bool hints = tribus_plan_has_hints(p);
+    uint32_t others = 0; /* hosts, a bit each */
+    bool result = false;
+
+    for (uint32_t i = 0; i < n->out_count; i++) {
+        const uint32_t to = g->links[n->out_links[i]].to;
+        const uint32_t reader = host_of(p, to);
+
+        result = result || to + 1 == g->node_count;
         if (reader == TRIBUS_PLAN_NO_HOST)
             continue;
         if (reader == host) { /* ours: we look before we sleep */
@@ -76,10 +134,12 @@ void tribus_plan_announce(const tribus_plan *p, uint32_t node, uint32_t host,
         if (hints) /* R2 pairs with A2 in tribus_plan_take_hints: before the bell */
             (void)tribus_or_ar(&tribus_plan_host(p, reader)->hints[to / 64],
                                (uint64_t)1 << to % 64);
-        press |= (uint32_t)1 << reader;
+        others |= (uint32_t)1 << reader;
     }
-    for (; press != 0; press &= press - 1)
-        tribus_doorbell_press(tribus_plan_host_bell(p, (uint32_t)__builtin_ctz(press)));
+    for (; others != 0; others &= others - 1)
+        press(p, shown, (uint32_t)__builtin_ctz(others));
+    if (result) /* after the hosts: they have work to do */
+        press(p, shown, TRIBUS_PLAN_NO_HOST);
 }
 
 void tribus_plan_count(const tribus_plan *p, uint32_t link, const tribus_pass *pass)

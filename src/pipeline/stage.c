@@ -77,7 +77,8 @@ static tribus_status take_over(tribus_stage *s)
             s->oldest = done == 0 && k != 0 ? k : next;
         s->ahead = s->ahead || done != 0;
     }
-    tribus_plan_announce(s->plan, s->index, s->host, s->pending);
+    tribus_plan_announce(s->plan, &(tribus_plan_shown){.node = s->index}, s->host,
+                         s->pending);
     return TRIBUS_OK;
 }
 

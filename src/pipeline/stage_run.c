@@ -442,8 +442,10 @@ tribus_status tribus_stage_step(tribus_stage *s, uint64_t run, int64_t *free_ns)
 {
     const uint32_t together = s->broken == TRIBUS_OK ? runs_together(s, run) : 1;
 
-    if (s->broken == TRIBUS_OK &&
-        (together == 1 || !do_together(s, run, together, *free_ns))) {
+    const bool alone = s->broken == TRIBUS_OK &&
+                       (together == 1 || !do_together(s, run, together, *free_ns));
+
+    if (alone) {
         if (together > 1)
             s->alone = run + together;
         do_one(s, run, *free_ns);
@@ -451,6 +453,7 @@ tribus_status tribus_stage_step(tribus_stage *s, uint64_t run, int64_t *free_ns)
     if (s->broken != TRIBUS_OK)
         return s->broken;
     *free_ns = s->end_ns;
-    tribus_plan_announce(s->plan, s->index, s->host, s->pending);
+    tribus_plan_announce(s->plan, &(tribus_plan_shown){s->index, run, alone ? 1 : together},
+                         s->host, s->pending);
     return TRIBUS_OK;
 }

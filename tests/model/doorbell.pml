@@ -2,6 +2,8 @@
  *
  *   tools/check_models.sh          checks this model and that -DNO_COUNT and -DNO_LOOK fail
  *
+ * -DPARTS is tribus_doorbell_press_if(): whoever finds only a part published wakes nobody.
+ *
  * Two pressers publish one message each, two sleepers wait for both. The word has a flag and a
  * count, as in the code; the kernel's futex compares and queues in one step. A sleeper that
  * stays queued when both pressers are done was forgotten: in the code it would find out 50 ms
@@ -28,7 +30,11 @@ proctype presser()
 #endif
     }
     if
+#ifdef PARTS
+    :: was && published == PRESSERS ->
+#else
     :: was ->
+#endif
         flag = 0; /* fetch_and(~1) */
         atomic { /* FUTEX_WAKE, everybody */
             queued[0] = false;

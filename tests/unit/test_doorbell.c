@@ -129,10 +129,35 @@ static void hostile_words_delay_a_sleeper_and_no_more(void)
     two_maps_drop(&m);
 }
 
+static int is_set(void *context)
+{
+    return *(const int *)context;
+}
+
+/* Bit 0 of the word, somebody may be asleep, is cleared by who wakes. */
+static void part_wakes_nobody_and_the_whole_wakes_all(void)
+{
+    two_maps m = two_maps_of(4096);
+    tribus_doorbell_shm *bell = bell_in(m.a);
+    const uint32_t *word = m.a;
+    int whole = 0;
+
+    tribus_doorbell_press_if(bell, is_set, &whole);
+    CHECK(*word == 2);
+    tribus_doorbell_arm(bell);
+    tribus_doorbell_press_if(bell, is_set, &whole);
+    CHECK(*word == 5);
+    whole = 1;
+    tribus_doorbell_press_if(bell, is_set, &whole);
+    CHECK(*word == 6);
+    two_maps_drop(&m);
+}
+
 int main(void)
 {
     wait_obeys_its_deadline_and_looks_first();
     many_sleepers_on_many_bells_lose_no_wake_up();
     hostile_words_delay_a_sleeper_and_no_more();
+    part_wakes_nobody_and_the_whole_wakes_all();
     return 0;
 }
