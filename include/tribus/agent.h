@@ -27,6 +27,8 @@ extern "C" {
 
 typedef struct tribus_agent tribus_agent;
 
+#define TRIBUS_AGENT_ABOUT_BYTES 128
+
 typedef enum tribus_restart {
     TRIBUS_RESTART_ON_FAILURE = 0, /* exit status 0 means done; 2 means wrong usage */
     TRIBUS_RESTART_ALWAYS = 1,
@@ -42,6 +44,8 @@ typedef struct tribus_agent_child_cfg {
                          those of the next kind when those of this one are up */
     const char *const *argv; /* NULL at the end; argv[0] is looked up in PATH */
     tribus_restart restart;
+    const char
+        *about; /* why it is there and is as it is, one line for who asks; may be NULL */
 } tribus_agent_child_cfg;
 
 /* A Redis or Valkey server of one bus. */
@@ -145,8 +149,9 @@ typedef struct tribus_agent_child {
     int32_t port;      /* Redis: its port, else 0 */
     int32_t last_exit; /* exit status, or minus the signal number */
     int32_t reserved;
-    int64_t running_ns; /* since the last start */
-    char text[256];     /* what is wrong, "" when nothing is */
+    int64_t running_ns;                   /* since the last start */
+    char text[256];                       /* what is wrong, "" when nothing is */
+    char about[TRIBUS_AGENT_ABOUT_BYTES]; /* as its cfg has it */
 } tribus_agent_child;
 
 /* "up", "starting" ... Never NULL. */

@@ -66,6 +66,7 @@ tribus_status tribus_agent_get_children(const char *socket_path, int64_t timeout
         row->name[sizeof(row->name) - 1] = '\0';
         row->kind[sizeof(row->kind) - 1] = '\0';
         row->text[sizeof(row->text) - 1] = '\0';
+        row->about[sizeof(row->about) - 1] = '\0';
         n++;
     }
     tribus_agent_call_close(&channel);

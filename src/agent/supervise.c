@@ -179,6 +179,8 @@ tribus_status tribus_supervise_open(tribus_agent *agent, const tribus_agent_cfg 
             group++;
         c->group = group;
         c->restart = want->restart;
+        (void)snprintf(c->row.about, sizeof(c->row.about), "%s",
+                       want->about != NULL ? want->about : "");
     }
     if (st != TRIBUS_OK) {
         tribus_supervise_close(s);

@@ -183,6 +183,13 @@ static void print_escaped(FILE *to, const char *text)
     }
 }
 
+void tribus_cli_json_text(FILE *to, const char *text)
+{
+    fputc('"', to);
+    print_escaped(to, text);
+    fputc('"', to);
+}
+
 static void to_stderr(void *context, tribus_log_level level, const char *text)
 {
     const char *name = context;

@@ -13,6 +13,7 @@
 
 #include <stdatomic.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <stddef.h>
 
 enum {
@@ -72,6 +73,9 @@ int tribus_cli_fail(const char *command);
 
 /* Complain in one line, printf-like; returns TRIBUS_EXIT_FAILED. */
 int tribus_cli_complain(const char *command, const char *fmt, ...) TRIBUS_PRINTF(2, 3);
+
+/* Print text as a string of JSON, quotes included. */
+void tribus_cli_json_text(FILE *to, const char *text);
 
 /* Send log lines of `least` and above to stderr, each with time, level and command name, as
  * text or, with agent.log_format: json, as one object a line. */

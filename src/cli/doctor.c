@@ -345,17 +345,6 @@ static const struct {
     {"gpu", look_gpu},
 };
 
-static void print_json_text(const char *text)
-{
-    putchar('"');
-    for (; *text != '\0'; text++) {
-        if (*text == '"' || *text == '\\')
-            putchar('\\');
-        putchar((unsigned char)*text < ' ' ? ' ' : *text);
-    }
-    putchar('"');
-}
-
 static void print(const finding *f, bool json)
 {
     static const char *const names[] = {"fine", "slow", "broken"};
@@ -368,9 +357,9 @@ static void print(const finding *f, bool json)
     }
     printf("{\"subject\":\"%s\",\"verdict\":\"%s\",\"what\":", f->subject,
            names[f->verdict]);
-    print_json_text(f->what);
+    tribus_cli_json_text(stdout, f->what);
     printf(",\"mend\":");
-    print_json_text(f->mend);
+    tribus_cli_json_text(stdout, f->mend);
     printf("}\n");
 }
 

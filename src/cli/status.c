@@ -32,11 +32,27 @@ static void print_children(const view *v)
     }
 }
 
-static void print_devices(void)
+/* How the compute hosts are arranged, and why: the word of the first that is not done, which
+ * is the same for all of them. NULL: there are none. */
+static const char *arrangement(const view *v)
+{
+    for (uint32_t i = 0; i < v->child_count; i++) {
+        const tribus_agent_child *c = &v->children[i];
+
+        if (strcmp(c->kind, "host") == 0 && c->state != TRIBUS_CHILD_DONE &&
+            c->about[0] != '\0')
+            return c->about;
+    }
+    return NULL;
+}
+
+static void print_devices(const view *v)
 {
     tribus_device_row rows[32];
     const uint32_t count = tribus_device_list(rows, 32);
+    const char *hosts = arrangement(v);
 
+    printf("\ncompute    %s\n", hosts != NULL ? hosts : "no hosts: the agent started none");
     printf("\n%-10s %-8s\n", "device", "");
     for (uint32_t i = 0; i < count && i < 32; i++)
         printf("%-10s %-8s %s\n", rows[i].name, rows[i].present ? "present" : "absent",
@@ -114,6 +130,39 @@ static void print_pipelines(const view *v)
     }
 }
 
+static void print_json_hosts(const view *v)
+{
+    const char *about = arrangement(v);
+    const char *why = about != NULL ? strstr(about, ": ") : NULL;
+    char what[TRIBUS_AGENT_ABOUT_BYTES];
+
+    if (why == NULL) {
+        printf(",\"compute\":null");
+        return;
+    }
+    (void)snprintf(what, sizeof(what), "%.*s", (int)(why - about), about);
+    printf(",\"compute\":{\"arrangement\":");
+    tribus_cli_json_text(stdout, what);
+    printf(",\"why\":");
+    tribus_cli_json_text(stdout, why + 2);
+    printf("}");
+}
+
+static void print_json_devices(void)
+{
+    tribus_device_row rows[32];
+    const uint32_t count = tribus_device_list(rows, 32);
+
+    printf(",\"devices\":[");
+    for (uint32_t i = 0; i < count && i < 32; i++) {
+        printf("%s{\"name\":\"%s\",\"present\":%s,\"detail\":", i > 0 ? "," : "",
+               rows[i].name, rows[i].present ? "true" : "false");
+        tribus_cli_json_text(stdout, rows[i].detail);
+        printf("}");
+    }
+    printf("]");
+}
+
 static void print_json(const view *v)
 {
     printf("{\"status\":\"running\",\"pid\":%d,\"release\":\"%s\",\"uptime_ns\":%" PRId64
@@ -127,11 +176,16 @@ static void print_json(const view *v)
         const tribus_agent_child *c = &v->children[i];
 
         printf("%s{\"name\":\"%s\",\"kind\":\"%s\",\"state\":\"%s\",\"pid\":%d,"
-               "\"restarts\":%u,\"port\":%d}",
+               "\"restarts\":%u,\"port\":%d,\"text\":",
                i > 0 ? "," : "", c->name, c->kind, tribus_child_state_name(c->state),
                (int)c->pid, c->restarts, (int)c->port);
+        tribus_cli_json_text(stdout, c->text);
+        printf("}");
     }
-    printf("]}\n");
+    printf("]");
+    print_json_hosts(v);
+    print_json_devices();
+    printf("}\n");
 }
 
 int tribus_cli_status(int argc, char **argv)
@@ -182,7 +236,7 @@ int tribus_cli_status(int argc, char **argv)
                v.agent.participants, v.agent.objects, v.agent.memory_bytes >> 20,
                v.agent.memory_limit_bytes >> 20);
         print_children(&v);
-        print_devices();
+        print_devices(&v);
         print_cards();
         print_pipelines(&v);
     }

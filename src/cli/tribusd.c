@@ -4,6 +4,7 @@
  */
 #include "agent/acl.h"
 #include "agent/bridge.h"
+#include "agent/hosts.h"
 #include "agent/scrape.h"
 #include "base/error.h"
 #include "base/log.h"
@@ -46,6 +47,7 @@ typedef struct daemon_state {
     char runtime_folder[108];                 /* the socket's */
     char data_folder[192];                    /* "": servers keep nothing */
     char password[TRIBUS_ACL_PASSWORD_BYTES]; /* of the agent, with redis.secure */
+    tribus_hosts hosts;
     tribus_agent_child_cfg children[CHILDREN_MOST];
     command commands[CHILDREN_MOST];
     uint32_t child_count;
@@ -93,21 +95,21 @@ static command *add_child(daemon_state *d, const char *name, const char *kind)
     return c;
 }
 
-static void add_host(daemon_state *d, const char *name, const char *domain,
-                     const char *device, int64_t core, int64_t spin_us)
+static void add_host(daemon_state *d, const tribus_hosts_row *host)
 {
-    command *c = add_child(d, name, "host");
+    command *c = add_child(d, host->name, "host");
     size_t n = 1;
 
-    (void)snprintf(c->numbers[0], sizeof(c->numbers[0]), "%lld", (long long)core);
-    (void)snprintf(c->numbers[1], sizeof(c->numbers[1]), "%lld", (long long)spin_us);
+    d->children[d->child_count - 1].about = host->about;
+    (void)snprintf(c->numbers[0], sizeof(c->numbers[0]), "%lld", (long long)host->core);
+    (void)snprintf(c->numbers[1], sizeof(c->numbers[1]), "%lld", (long long)host->spin_us);
     c->argv[n++] = "host";
     c->argv[n++] = "--domain";
-    c->argv[n++] = domain;
+    c->argv[n++] = host->domain;
     c->argv[n++] = "--name";
-    c->argv[n++] = name;
+    c->argv[n++] = host->name;
     c->argv[n++] = "--device";
-    c->argv[n++] = device;
+    c->argv[n++] = host->device;
     c->argv[n++] = "--core";
     c->argv[n++] = c->numbers[0];
     c->argv[n++] = "--spin-us";
@@ -127,17 +129,6 @@ static void add_engine(daemon_state *d, const char *name, bool enabled)
     finish_command(d, c, 3);
 }
 
-/* Two processes on one card are time-sliced against each other (docs/cuda-notes.md), so that
- * hosts of both domains on the same card are one host. */
-static bool one_card_for_both(const tribus_platform *p)
-{
-    const char *a = p->neural_host.device, *b = p->gpu_host.device;
-
-    return p->neural_host.enabled && p->gpu_host.enabled && strncmp(a, "cuda", 4) == 0 &&
-           strncmp(b, "cuda", 4) == 0 &&
-           strcmp(a[4] == '\0' ? "cuda:0" : a, b[4] == '\0' ? "cuda:0" : b) == 0;
-}
-
 static void fill(daemon_state *d)
 {
     const tribus_platform *p = &d->platform;
@@ -148,20 +139,11 @@ static void fill(daemon_state *d)
             p->engine_logic_bus.host, p->engine_logic_bus.port, p->engine_logic_bus.spawn);
     add_bus(d, "redis-neural-gpu", TRIBUS_BUS_NEURAL_GPU, p->neural_gpu_bus.enabled,
             p->neural_gpu_bus.host, p->neural_gpu_bus.port, p->neural_gpu_bus.spawn);
-    if (one_card_for_both(p)) {
-        add_host(d, "host-both", "both", p->gpu_host.device, p->gpu_host.core,
-                 p->gpu_host.spin_us);
-        tribus_log(TRIBUS_LOG_INFO,
-                   "one compute host serves both domains on %s: the contexts of two would "
-                   "take turns there, 140 us each",
-                   p->gpu_host.device);
-    }
-    if (p->neural_host.enabled && !one_card_for_both(p))
-        add_host(d, "host-neural", "neural", p->neural_host.device, p->neural_host.core,
-                 p->neural_host.spin_us);
-    if (p->gpu_host.enabled && !one_card_for_both(p))
-        add_host(d, "host-gpu", "gpu", p->gpu_host.device, p->gpu_host.core,
-                 p->gpu_host.spin_us);
+    tribus_hosts_choose(p, &d->hosts);
+    for (uint32_t i = 0; i < d->hosts.count; i++)
+        add_host(d, &d->hosts.rows[i]);
+    if (d->hosts.count > 0)
+        tribus_log(TRIBUS_LOG_INFO, "%s", d->hosts.rows[0].about);
     add_engine(d, "risk", p->risk_engine.enabled); /* listeners before talkers */
     add_engine(d, "ml", p->ml_engine.enabled);
     add_engine(d, "marketdata", p->marketdata_engine.enabled);
