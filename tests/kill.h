@@ -23,7 +23,7 @@
 /* What every victim waits for at most. A wait may end later than that on a machine that does
  * not run the process; one that is this much late hangs. */
 #define KILL_WAIT_NS INT64_C(20000000)
-#define KILL_LATE_NS INT64_C(10000000000)
+#define KILL_LATE_NS INT64_C(60000000000)
 
 static const tribus_wait_cfg kill_wait = {.spin_ns = 1, .timeout_ns = KILL_WAIT_NS};
 

@@ -48,6 +48,18 @@ class Platform:
                                         env={**os.environ, **env})
         return self
 
+    def await_charge(self):
+        """Before it catches signals, a signal ends it as it ends any program: nothing is there."""
+        wanted = 1 << (signal.SIGTERM - 1) | 1 << (signal.SIGINT - 1)
+        end = time.monotonic() + 60
+        while True:
+            status = pathlib.Path(f"/proc/{self.process.pid}/status").read_text()
+            caught = int(status.split("SigCgt:")[1].split()[0], 16)
+            if caught & wanted == wanted:
+                return
+            assert time.monotonic() < end and self.process.poll() is None, self.output()
+            time.sleep(0.001)
+
     def output(self):
         return (self.folder / "tribusd.out").read_text()
 
@@ -127,7 +139,8 @@ def signals_at_any_moment_leave_nothing(folder):
         sub = pathlib.Path(folder) / str(i)
         sub.mkdir(mode=0o700)
         p = Platform(sub).start()
-        time.sleep(0.05 + moments.random() * 0.4)
+        p.await_charge()
+        time.sleep(moments.random() * 0.45)
         number = moments.choice([signal.SIGINT, signal.SIGTERM])
         code = p.end(number)
         assert code == 0, f"round {i}: exit status {code}\n{(sub / 'tribusd.out').read_text()}"
