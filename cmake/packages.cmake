@@ -9,6 +9,7 @@ endfunction()
 
 tribus_package(jansson jansson libjansson-dev)
 tribus_package(hiredis hiredis libhiredis-dev)
+tribus_package(openssl openssl libssl-dev)
 tribus_package(cyaml libcyaml libcyaml-dev)
 tribus_package(zlib zlib zlib1g-dev)
 tribus_package(lzma liblzma liblzma-dev)

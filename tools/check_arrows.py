@@ -11,7 +11,7 @@ import re
 import sys
 
 FREE = {"status"}
-ALIAS = {"feed": "feeds", "session": "fabric", "slab": "device", "operation": "pipeline", "messages": "wire"}
+ALIAS = {"feed": "feeds", "session": "fabric", "slab": "device", "tls": "base", "operation": "pipeline", "messages": "wire"}
 MAY_USE = {
     "base": "",
     "quant": "",

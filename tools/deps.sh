@@ -16,9 +16,9 @@ onnx_header=1.21
 
 run=(cmake ninja-build pkg-config gcc libc6-dev redis-server libjansson-dev libhiredis-dev
     libcyaml-dev zlib1g-dev liblzma-dev libzstd-dev libopenblas-dev liblapacke-dev
-    libcivetweb-dev python3)
+    libcivetweb-dev libssl-dev python3)
 test=(clang clang-format clang-tidy libclang-rt-14-dev python3-redis python3-yaml valgrind strace
-    gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user spin unzip iproute2)
+    gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user spin unzip iproute2 openssl)
 peers=(libzmq3-dev libnng-dev libiceoryx-binding-c-dev libiceoryx-posh-dev iceoryx libck-dev)
 
 case $level in

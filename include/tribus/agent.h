@@ -18,6 +18,7 @@
 #define TRIBUS_AGENT_H
 
 #include "tribus/base.h"
+#include "tribus/tls.h"
 
 #include <stddef.h>
 
@@ -61,6 +62,8 @@ typedef struct tribus_agent_redis_cfg {
     const char *data_folder;
     const char *fsync; /* "always" (NULL): what is stored survives a crash of server or
                           machine; "everysec": all but up to two seconds; "no" */
+    /* NULL: plain. One started here shows our certificate, and asks for one of the same CA. */
+    const tribus_tls_cfg *tls;
 } tribus_agent_redis_cfg;
 
 /* Zero means default everywhere. Everything is copied. */

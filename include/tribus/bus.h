@@ -22,6 +22,7 @@
 #define TRIBUS_BUS_H
 
 #include "tribus/session.h"
+#include "tribus/tls.h"
 #include "tribus/wire.h"
 
 #ifdef __cplusplus
@@ -196,6 +197,7 @@ typedef struct tribus_consumer_cfg {
                              looked for twice in this time; 0: never */
     const char *user;     /* of the servers; NULL: "default" */
     const char *password; /* NULL: none */
+    const tribus_tls_cfg *tls; /* NULL: the servers speak plain */
 } tribus_consumer_cfg;
 
 /* Join a group. bus: borrowed until close. cfg: copied. The servers are those the agent
@@ -210,8 +212,8 @@ void tribus_consumer_close(tribus_consumer *consumer);
  * out before, perhaps to a consumer that died. While a server is away, or loads, or is out of
  * memory, this waits on; to connect it may take 0.1 s longer than timeout_ns, up to 1 s where
  * that was too short. A server that came back without the group is read from the beginning.
- * Returns TRIBUS_OK, TRIBUS_TIMEOUT or TRIBUS_REFUSED (user or password is wrong, or the user
- * may not read). */
+ * Returns TRIBUS_OK, TRIBUS_TIMEOUT or TRIBUS_REFUSED (user or password is wrong, the user may
+ * not read, or a certificate is not accepted). */
 TRIBUS_MUST_CHECK tribus_status tribus_consumer_next_wait(tribus_consumer *consumer,
                                                           const tribus_msg_header **out,
                                                           int64_t timeout_ns);

@@ -118,7 +118,8 @@ static tribus_status find_place(const tribus_bridge_side *side, tribus_server *a
     char name[24];
 
     tribus_bus_short_name(side->bus, name, sizeof(name));
-    return tribus_sentinel_find(side->bridge->cfg.sentinels, name, CONNECT_TIME, at);
+    return tribus_sentinel_find(side->bridge->cfg.sentinels, &side->bridge->tls.cfg, name,
+                                CONNECT_TIME, at);
 }
 
 tribus_status tribus_bridge_side_ask_place(tribus_bridge_side *side)
@@ -177,8 +178,10 @@ static tribus_status open_connection(tribus_bridge_side *side)
 {
     const tribus_bridge_cfg *b = &side->bridge->cfg;
     tribus_server at = side->at;
-    tribus_redis_cfg cfg = {
-        .user = b->user, .password = b->password, .timeout_ns = CONNECT_TIME};
+    tribus_redis_cfg cfg = {.user = b->user,
+                            .password = b->password,
+                            .timeout_ns = CONNECT_TIME,
+                            .tls = &side->bridge->tls.cfg};
     tribus_status st = TRIBUS_OK;
 
     if (b->sentinels != NULL)
@@ -311,6 +314,7 @@ static void copy_cfg(tribus_bridge *b, const tribus_bridge_cfg *cfg)
 
     b->cfg = *cfg;
     b->cfg.socket_path = NULL; /* used at the start only */
+    b->cfg.tls = NULL;         /* see tls */
     b->cfg.sentinels = cfg->sentinels != NULL && cfg->sentinels[0] != '\0'
                            ? keep(b->sentinels, sizeof(b->sentinels), cfg->sentinels)
                            : NULL;
@@ -393,6 +397,7 @@ tribus_status tribus_bridge_start(const tribus_bridge_cfg *cfg, tribus_bridge **
     b->origins = calloc(1, sizeof(*b->origins));
     b->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     copy_cfg(b, cfg);
+    st = tribus_redis_tls_copy_cfg(cfg->tls, &b->tls);
     if (b->origins == NULL)
         st = tribus_error_set(TRIBUS_NO_MEMORY, "start bridge");
     else if (b->stop_fd < 0)

@@ -53,8 +53,9 @@ typedef struct tribus_bridge_cfg {
     uint32_t replicas;    /* that must have a durable message before it counts as stored */
     const char *user;     /* NULL: "default" */
     const char *password; /* NULL: none */
-    int64_t look_ns;      /* how often to ask who listens; 0: 100 ms */
-    int64_t spin_ns;      /* poll this long before sleeping; 0: 20 us */
+    const tribus_tls_cfg *tls; /* of servers and Sentinels; NULL: they speak plain */
+    int64_t look_ns;           /* how often to ask who listens; 0: 100 ms */
+    int64_t spin_ns;           /* poll this long before sleeping; 0: 20 us */
     tribus_bridge_pipeline_fn pipeline; /* NULL: such requests are refused */
     void *pipeline_context;             /* borrowed until stop */
     const char *host_name; /* how other hosts know this one; NULL: that of the system */

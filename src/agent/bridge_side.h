@@ -12,6 +12,7 @@
 #include "agent/bridge.h"
 #include "base/atomic.h"
 #include "bus/redis.h"
+#include "bus/redis_tls.h"
 #include "bus/server.h"
 
 #include <pthread.h>
@@ -70,6 +71,7 @@ struct tribus_bridge {
     tribus_bridge_cfg cfg;
     char texts[6][128]; /* our copies of what cfg points to */
     char sentinels[512];
+    tribus_redis_tls_copy tls;
     tribus_bridge_side sides[TRIBUS_BUSES][TRIBUS_BRIDGE_JOBS];
     tribus_bridge_counters counters[TRIBUS_BUSES];
     int stop_fd; /* an eventfd that becomes and stays readable */

@@ -32,12 +32,28 @@ static tribus_status check(const tribus_agent_redis_cfg *r)
     if (r->port < 1 || r->port > 65535)
         return tribus_error_set(TRIBUS_BAD_ARG, "%s: port %d is not within 1..65535",
                                 r->name, r->port);
+    if (r->spawn && r->tls != NULL && r->tls->on &&
+        (!is_text(r->tls->cert_file) || !is_text(r->tls->key_file) ||
+         !is_text(r->tls->ca_file)))
+        return tribus_error_set(TRIBUS_BAD_ARG,
+                                "%s: a server with TLS needs redis.tls_ca, tls_cert and "
+                                "tls_key; or set spawn: false for the bus",
+                                r->name);
     for (size_t i = 0; i < sizeof(choices) / sizeof(choices[0]); i++) {
         if (!is_text(r->fsync) || strcmp(r->fsync, choices[i]) == 0)
             return TRIBUS_OK;
     }
     return tribus_error_set(TRIBUS_BAD_ARG, "%s: fsync %s is none of always, everysec, no",
                             r->name, r->fsync);
+}
+
+static void add_tls(tribus_server_command *c, const tribus_tls_cfg *tls)
+{
+    add(c, "--port", "0");
+    add(c, "--tls-port", c->port);
+    add(c, "--tls-cert-file", tls->cert_file);
+    add(c, "--tls-key-file", tls->key_file);
+    add(c, "--tls-ca-cert-file", tls->ca_file);
 }
 
 tribus_status tribus_server_command_fill(const tribus_agent_redis_cfg *r,
@@ -58,7 +74,10 @@ tribus_status tribus_server_command_fill(const tribus_agent_redis_cfg *r,
         return tribus_error_set(TRIBUS_BAD_ARG, "%s: data folder of over %zu characters",
                                 r->name, sizeof(out->folder) - 1);
     (void)snprintf(out->port, sizeof(out->port), "%d", r->port);
-    add(out, "--port", out->port);
+    if (r->tls != NULL && r->tls->on)
+        add_tls(out, r->tls);
+    else
+        add(out, "--port", out->port);
     add(out, "--bind", is_text(r->host) ? r->host : "127.0.0.1");
     add(out, "--save", "");
     add(out, "--daemonize", "no");

@@ -8,6 +8,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "base/os.h"
+#include "bus/redis_tls.h"
 
 #include <signal.h>
 #include <stdio.h>
@@ -38,6 +39,7 @@ typedef struct child {
     bool redis;
     bool spawn;
     char host[64];
+    tribus_redis_tls_copy tls;
     char data_folder[256]; /* "": keeps nothing */
     int lock_fd;           /* of that folder; -1: not taken */
     char log_path[256];
@@ -132,6 +134,9 @@ static tribus_status add_redis(tribus_supervisor *s, const tribus_agent_redis_cf
 
     if (st == TRIBUS_OK)
         st = add(s, r->name, "redis", command.argv, &c);
+    if (st != TRIBUS_OK)
+        return st;
+    st = tribus_redis_tls_copy_cfg(r->tls, &c->tls);
     if (st != TRIBUS_OK)
         return st;
     (void)snprintf(c->host, sizeof(c->host), "%s",
@@ -324,7 +329,7 @@ static void start_redis(child *c, int64_t now_ns)
 {
     char why[256];
     const tribus_server_answer answer =
-        tribus_server_probe(c->host, c->row.port, FIRST_PROBE);
+        tribus_server_probe(c->host, c->row.port, &c->tls.cfg, FIRST_PROBE);
 
     c->silent = answer == TRIBUS_SERVER_SILENT ? c->silent + 1 : 0;
     switch (answer) {
@@ -345,6 +350,10 @@ static void start_redis(child *c, int64_t now_ns)
                        "port %d is taken by something that is not Redis: stop it, or set "
                        "another port for this bus; the fabric works without a server",
                        c->row.port);
+        fail(c, why);
+        return;
+    case TRIBUS_SERVER_REFUSED:
+        (void)snprintf(why, sizeof(why), "%s", tribus_error_text());
         fail(c, why);
         return;
     case TRIBUS_SERVER_NOBODY:
@@ -379,7 +388,8 @@ static bool has_joined(const tribus_agent *agent, int32_t pid)
 static bool is_up(const child *c)
 {
     if (c->redis)
-        return tribus_server_probe(c->host, c->row.port, PROBE) == TRIBUS_SERVER_REDIS;
+        return tribus_server_probe(c->host, c->row.port, &c->tls.cfg, PROBE) ==
+               TRIBUS_SERVER_REDIS;
     return has_joined(c->supervisor->agent, c->row.pid);
 }
 

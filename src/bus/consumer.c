@@ -12,6 +12,7 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "bus/redis.h"
+#include "bus/redis_tls.h"
 #include "bus/server.h"
 
 #include <inttypes.h>
@@ -73,6 +74,7 @@ struct tribus_consumer {
     char name[NAME_BYTES];
     char user[NAME_BYTES];
     char password[128];
+    tribus_redis_tls_copy tls;
     bool has_user;
     bool has_password;
     bool from_start;
@@ -138,9 +140,12 @@ tribus_status tribus_consumer_open(tribus_bus *bus, const tribus_consumer_cfg *c
     c->has_user = copy_text(c->user, sizeof(c->user), cfg->user);
     c->has_password = copy_text(c->password, sizeof(c->password), cfg->password);
     add_types(c, cfg->types != 0 ? cfg->types : all_durable());
-    if (!copy_text(c->group, sizeof(c->group), cfg->group) ||
-        !copy_text(c->name, sizeof(c->name),
-                   cfg->name != NULL ? cfg->name : bus->participant))
+    st = tribus_redis_tls_copy_cfg(cfg->tls, &c->tls);
+    if (st != TRIBUS_OK)
+        tribus_error_add("open consumer");
+    else if (!copy_text(c->group, sizeof(c->group), cfg->group) ||
+             !copy_text(c->name, sizeof(c->name),
+                        cfg->name != NULL ? cfg->name : bus->participant))
         st = tribus_error_set(TRIBUS_BAD_ARG,
                               "open consumer: group and name need 1 to %u characters",
                               NAME_BYTES - 1u);
@@ -194,7 +199,8 @@ void tribus_consumer_close(tribus_consumer *c)
 static bool is_final(const char *text)
 {
     static const char *const words[] = {"NOAUTH", "WRONGPASS", "NOPERM",
-                                        "without any password configured"};
+                                        "without any password configured",
+                                        TRIBUS_REDIS_TLS_MARK};
 
     for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
         if (strstr(text, words[i]) != NULL)
@@ -208,7 +214,8 @@ static tribus_status connect_source(tribus_consumer *c, source *s, int64_t left_
 {
     tribus_server server;
     tribus_redis_cfg cfg = {.user = c->has_user ? c->user : NULL,
-                            .password = c->has_password ? c->password : NULL};
+                            .password = c->has_password ? c->password : NULL,
+                            .tls = &c->tls.cfg};
     tribus_status st;
 
     if (s->redis != NULL)
@@ -236,6 +243,8 @@ static tribus_status connect_source(tribus_consumer *c, source *s, int64_t left_
         s->patience_ns *= 2;
     s->redis = NULL;
     disconnect(c, s);
+    if (st == TRIBUS_BAD_ARG) /* a file of ours */
+        return TRIBUS_REFUSED;
     return st == TRIBUS_REFUSED && is_final(tribus_error_text()) ? TRIBUS_REFUSED
                                                                  : TRIBUS_EMPTY;
 }

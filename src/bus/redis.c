@@ -1,9 +1,11 @@
 /* redis.c -- see redis.h. Our own socket and output buffer around hiredis' reply reader:
- * hiredis' context blocks in connect and grows without bounds, and Debian's has no TLS. */
+ * hiredis' context blocks in connect and grows without bounds, and Debian's has no TLS, which
+ * is in redis_tls.c. */
 #include "bus/redis.h"
 
 #include "base/clock.h"
 #include "base/error.h"
+#include "bus/redis_tls.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -25,6 +27,7 @@
 
 struct tribus_redis {
     int fd;
+    tribus_redis_tls *tls; /* NULL: plain */
     redisReader *reader;
     size_t unparsed; /* bytes fed to the reader since it last gave a reply */
     char *out;       /* out[out_at .. out_bytes) is unwritten */
@@ -33,6 +36,7 @@ struct tribus_redis {
     size_t out_room;
     uint64_t queued;
     uint64_t taken;
+    bool open; /* from then on, errors say where */
     char name[128];
     char read_buf[READ_BYTES];
 };
@@ -141,8 +145,32 @@ static tribus_status sign_in(tribus_redis *r, const tribus_redis_cfg *cfg, int64
         freeReplyObject(reply);
     }
     st = tribus_redis_call_wait(r, 1, ping, tribus_deadline_left_ns(deadline), &reply);
-    if (st == TRIBUS_OK)
-        freeReplyObject(reply);
+    if (st != TRIBUS_OK)
+        return st;
+    if (reply->type != REDIS_REPLY_STATUS || strcmp(reply->str, "PONG") != 0)
+        st = tribus_error_set(TRIBUS_BAD_DATA, "no Redis server");
+    freeReplyObject(reply);
+    return st;
+}
+
+/* Plain words to a server with TLS: it closes the connection, or answers with an alert. And a
+ * server that does not accept our certificate says so after the handshake, which a reset may
+ * overtake. */
+static tribus_status explain(const tribus_redis *r, tribus_status st)
+{
+    static const char alert[] = {0x15, 0x03};
+
+    if (r->tls != NULL)
+        return st == TRIBUS_PEER_LOST
+                   ? tribus_error_set(st, TRIBUS_REDIS_TLS_MARK
+                                      "the server hung up after the handshake: it may "
+                                      "not accept redis.tls_cert, or want one")
+                   : st;
+    if (st == TRIBUS_BAD_DATA && memcmp(r->read_buf, alert, sizeof(alert)) == 0)
+        return tribus_error_set(st, "it speaks TLS: set redis.tls: true");
+    if (st == TRIBUS_PEER_LOST && r->queued > 0)
+        return tribus_error_set(TRIBUS_BAD_DATA, "closed the connection at once; a server "
+                                                 "with TLS does: then set redis.tls: true");
     return st;
 }
 
@@ -168,9 +196,14 @@ tribus_status tribus_redis_open(const tribus_redis_cfg *cfg, tribus_redis **out)
                         : connect_tcp(host, cfg->port, deadline, &r->fd);
     if (st != TRIBUS_OK)
         goto fail;
-    st = sign_in(r, cfg, deadline);
+    if (cfg->tls != NULL && cfg->tls->on)
+        st = tribus_redis_tls_open(cfg->tls, r->fd, host, deadline, &r->tls);
+    if (st == TRIBUS_OK)
+        st = sign_in(r, cfg, deadline);
+    st = explain(r, st);
     if (st != TRIBUS_OK)
         goto fail;
+    r->open = true;
     *out = r;
     return TRIBUS_OK;
 
@@ -184,6 +217,7 @@ void tribus_redis_close(tribus_redis *r)
 {
     if (r == NULL)
         return;
+    tribus_redis_tls_close(r->tls);
     if (r->fd >= 0)
         (void)close(r->fd);
     if (r->reader != NULL)
@@ -199,7 +233,10 @@ int tribus_redis_fd(const tribus_redis *r)
 
 short tribus_redis_events(const tribus_redis *r)
 {
-    return (short)(r->out_bytes > r->out_at ? POLLIN | POLLOUT : POLLIN);
+    const bool writes = r->out_bytes > r->out_at ||
+                        (r->tls != NULL && tribus_redis_tls_wants_write(r->tls));
+
+    return (short)(writes ? POLLIN | POLLOUT : POLLIN);
 }
 
 const char *tribus_redis_name(const tribus_redis *r)
@@ -286,19 +323,64 @@ tribus_status tribus_redis_queue(tribus_redis *r, int argc, const char *const *a
     return TRIBUS_OK;
 }
 
+/* Add to an error where it happened; while we connect, tribus_redis_open() does. */
+static tribus_status named(const tribus_redis *r, tribus_status st)
+{
+    if (r->open)
+        tribus_error_add("redis at %s", r->name);
+    return st;
+}
+
+/* Returns TRIBUS_OK (*done bytes), TRIBUS_FULL or TRIBUS_PEER_LOST. */
+static tribus_status send_bytes(tribus_redis *r, const char *bytes, size_t n, size_t *done)
+{
+    ssize_t sent;
+
+    if (r->tls != NULL)
+        return tribus_redis_tls_write(r->tls, bytes, n, done);
+    do
+        sent = send(r->fd, bytes, n, MSG_NOSIGNAL);
+    while (sent < 0 && errno == EINTR);
+    if (sent < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
+        return TRIBUS_FULL;
+    if (sent < 0)
+        return tribus_error_set(TRIBUS_PEER_LOST, "send: %s", strerror(errno));
+    *done = (size_t)sent;
+    return TRIBUS_OK;
+}
+
+/* Returns TRIBUS_OK (*done bytes), TRIBUS_EMPTY or TRIBUS_PEER_LOST. */
+static tribus_status receive_bytes(tribus_redis *r, size_t *done)
+{
+    ssize_t got;
+
+    if (r->tls != NULL)
+        return tribus_redis_tls_read(r->tls, r->read_buf, sizeof(r->read_buf), done);
+    do
+        got = recv(r->fd, r->read_buf, sizeof(r->read_buf), 0);
+    while (got < 0 && errno == EINTR);
+    if (got < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
+        return TRIBUS_EMPTY;
+    if (got < 0)
+        return tribus_error_set(TRIBUS_PEER_LOST, "receive: %s", strerror(errno));
+    if (got == 0)
+        return tribus_error_set(TRIBUS_PEER_LOST, "closed the connection");
+    *done = (size_t)got;
+    return TRIBUS_OK;
+}
+
 static tribus_status write_some(tribus_redis *r)
 {
     while (r->out_at < r->out_bytes) {
-        const ssize_t n =
-            send(r->fd, r->out + r->out_at, r->out_bytes - r->out_at, MSG_NOSIGNAL);
+        size_t done = 0;
+        const tribus_status st =
+            send_bytes(r, r->out + r->out_at, r->out_bytes - r->out_at, &done);
 
-        if (n >= 0)
-            r->out_at += (size_t)n;
-        else if (errno == EAGAIN || errno == EWOULDBLOCK)
-            return TRIBUS_FULL;
-        else if (errno != EINTR)
-            return tribus_error_set(TRIBUS_PEER_LOST, "redis at %s: send: %s", r->name,
-                                    strerror(errno));
+        if (st == TRIBUS_FULL)
+            return st;
+        if (st != TRIBUS_OK)
+            return named(r, st);
+        r->out_at += done;
     }
     return TRIBUS_OK;
 }
@@ -306,28 +388,21 @@ static tribus_status write_some(tribus_redis *r)
 static tribus_status read_some(tribus_redis *r)
 {
     for (int i = 0; i < READS_A_FLUSH; i++) {
-        const ssize_t n = recv(r->fd, r->read_buf, sizeof(r->read_buf), 0);
+        size_t n = 0;
+        const tribus_status st = receive_bytes(r, &n);
 
-        if (n == 0)
-            return tribus_error_set(TRIBUS_PEER_LOST, "redis at %s: closed the connection",
-                                    r->name);
-        if (n < 0) {
-            if (errno == EAGAIN || errno == EWOULDBLOCK)
-                return TRIBUS_OK;
-            if (errno == EINTR)
-                continue;
-            return tribus_error_set(TRIBUS_PEER_LOST, "redis at %s: receive: %s", r->name,
-                                    strerror(errno));
-        }
-        r->unparsed += (size_t)n;
+        if (st == TRIBUS_EMPTY)
+            return TRIBUS_OK;
+        if (st != TRIBUS_OK)
+            return named(r, st);
+        r->unparsed += n;
         if (r->unparsed > TRIBUS_REDIS_MAX_REPLY_BYTES)
-            return tribus_error_set(TRIBUS_BAD_DATA,
-                                    "redis at %s: a reply of over %u bytes", r->name,
-                                    TRIBUS_REDIS_MAX_REPLY_BYTES);
-        if (redisReaderFeed(r->reader, r->read_buf, (size_t)n) != REDIS_OK)
-            return tribus_error_set(TRIBUS_BAD_DATA, "redis at %s: %s", r->name,
-                                    r->reader->errstr);
-        if ((size_t)n < sizeof(r->read_buf))
+            return named(r, tribus_error_set(TRIBUS_BAD_DATA, "a reply of over %u bytes",
+                                             TRIBUS_REDIS_MAX_REPLY_BYTES));
+        if (redisReaderFeed(r->reader, r->read_buf, n) != REDIS_OK)
+            return named(r, tribus_error_set(TRIBUS_BAD_DATA, "%s", r->reader->errstr));
+        /* TLS hands out a record at a time, and keeps none of it. */
+        if (r->tls == NULL && n < sizeof(r->read_buf))
             return TRIBUS_OK;
     }
     return TRIBUS_OK;
@@ -349,8 +424,7 @@ tribus_status tribus_redis_next(tribus_redis *r, redisReply **out)
     void *reply = NULL;
 
     if (redisReaderGetReply(r->reader, &reply) != REDIS_OK)
-        return tribus_error_set(TRIBUS_BAD_DATA, "redis at %s: %s", r->name,
-                                r->reader->errstr);
+        return named(r, tribus_error_set(TRIBUS_BAD_DATA, "%s", r->reader->errstr));
     if (reply == NULL)
         return TRIBUS_EMPTY;
     r->unparsed = 0;

@@ -15,6 +15,7 @@
 #define TRIBUS_BUS_REDIS_H
 
 #include "tribus/base.h"
+#include "tribus/tls.h"
 
 #include <hiredis/hiredis.h>
 
@@ -32,12 +33,14 @@ typedef struct tribus_redis_cfg {
     const char *user;     /* ACL user; NULL: "default" */
     const char *password; /* NULL: none */
     int64_t timeout_ns;   /* to connect and sign in; 0: 1 s */
+    const tribus_tls_cfg *tls; /* NULL: plain; used within the call only */
 } tribus_redis_cfg;
 
 /* Connect and sign in. out: owned by the caller.
  * Returns TRIBUS_OK, TRIBUS_PEER_LOST (nobody there; the text names host and port),
- * TRIBUS_TIMEOUT, TRIBUS_REFUSED (wrong password or user), TRIBUS_BAD_DATA (not a Redis
- * server), TRIBUS_NO_MEMORY, TRIBUS_BAD_ARG. */
+ * TRIBUS_TIMEOUT, TRIBUS_REFUSED (wrong password or user; a certificate is not accepted),
+ * TRIBUS_BAD_DATA (not a Redis server, or one with TLS where we speak plain, or the other way
+ * round), TRIBUS_NO_MEMORY, TRIBUS_BAD_ARG (a file of TLS, too). */
 TRIBUS_MUST_CHECK tribus_status tribus_redis_open(const tribus_redis_cfg *cfg,
                                                   tribus_redis **out);
 void tribus_redis_close(tribus_redis *redis);

@@ -17,17 +17,15 @@ static uint16_t port_of(const char *text)
     return end != text && *end == '\0' && n > 0 && n < 65536 ? (uint16_t)n : 0;
 }
 
-static tribus_status ask(const char *host, uint16_t port, const char *name,
-                         int64_t timeout_ns, tribus_server *out)
+static tribus_status ask(const tribus_redis_cfg *cfg, const char *name, tribus_server *out)
 {
-    const tribus_redis_cfg cfg = {.host = host, .port = port, .timeout_ns = timeout_ns};
     const char *words[] = {"SENTINEL", "get-master-addr-by-name", name};
     tribus_redis *redis = NULL;
     redisReply *r = NULL;
-    tribus_status st = tribus_redis_open(&cfg, &redis);
+    tribus_status st = tribus_redis_open(cfg, &redis);
 
     if (st == TRIBUS_OK)
-        st = tribus_redis_call_wait(redis, 3, words, timeout_ns, &r);
+        st = tribus_redis_call_wait(redis, 3, words, cfg->timeout_ns, &r);
     tribus_redis_close(redis);
     if (st != TRIBUS_OK)
         return st;
@@ -39,15 +37,16 @@ static tribus_status ask(const char *host, uint16_t port, const char *name,
         (void)snprintf(out->host, sizeof(out->host), "%s", r->element[0]->str);
     } else {
         st = tribus_error_set(TRIBUS_NOT_FOUND, "sentinel at %s:%u knows no server %s",
-                              host, port, name);
+                              cfg->host, cfg->port, name);
     }
     freeReplyObject(r);
     return st;
 }
 
-tribus_status tribus_sentinel_find(const char *sentinels, const char *name,
-                                   int64_t timeout_ns, tribus_server *out)
+tribus_status tribus_sentinel_find(const char *sentinels, const tribus_tls_cfg *tls,
+                                   const char *name, int64_t timeout_ns, tribus_server *out)
 {
+    tribus_redis_cfg cfg = {.timeout_ns = timeout_ns, .tls = tls};
     tribus_status st = TRIBUS_BAD_ARG;
 
     for (const char *at = sentinels; *at != '\0';) {
@@ -61,8 +60,10 @@ tribus_status tribus_sentinel_find(const char *sentinels, const char *name,
             return tribus_error_set(TRIBUS_BAD_ARG,
                                     "redis.sentinels: %s: host:port,host:port is needed",
                                     sentinels);
+        cfg.port = port_of(colon + 1);
         *colon = '\0';
-        st = ask(host, port_of(colon + 1), name, timeout_ns, out);
+        cfg.host = host;
+        st = ask(&cfg, name, out);
         if (st == TRIBUS_OK)
             return st;
         at += n + (at[n] == ',' ? 1u : 0u);

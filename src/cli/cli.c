@@ -313,3 +313,13 @@ tribus_status tribus_cli_platform(tribus_platform *p, const char *config,
     log_as_json = st == TRIBUS_OK && strcmp(p->agent.log_format, "json") == 0;
     return st;
 }
+
+tribus_tls_cfg tribus_cli_tls(const tribus_platform *p)
+{
+    return (tribus_tls_cfg){.on = p->redis.tls,
+                            .ca_file = p->redis.tls_ca,
+                            .cert_file = p->redis.tls_cert,
+                            .key_file = p->redis.tls_key,
+                            .name = p->redis.tls_name,
+                            .any_name = !p->redis.tls_check_name};
+}

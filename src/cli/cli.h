@@ -10,6 +10,7 @@
 
 #include "base/platform.h"
 #include "tribus/base.h"
+#include "tribus/tls.h"
 
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -97,5 +98,8 @@ _Atomic(int) *tribus_cli_stop_flag(void);
  * environment, then each "section.key=value" of the list. */
 TRIBUS_MUST_CHECK tribus_status tribus_cli_platform(tribus_platform *p, const char *config,
                                                     const tribus_cli_list *set);
+
+/* What its servers are spoken to with; borrows the platform's texts. */
+tribus_tls_cfg tribus_cli_tls(const tribus_platform *p);
 
 #endif

@@ -223,15 +223,17 @@ static void look_program(const tribus_platform *p, finding *f)
     tribus_error_clear();
 }
 
-static void look_bus(finding *f, bool enabled, const char *host, int64_t port, bool spawn)
+static void look_bus(const tribus_platform *p, finding *f, bool enabled, const char *host,
+                     int64_t port, bool spawn)
 {
+    const tribus_tls_cfg tls = tribus_cli_tls(p);
     char mend[128];
 
     if (!enabled) {
         say(f, FINE, "", "switched off");
         return;
     }
-    switch (tribus_server_probe(host, (int)port, PROBE_NS)) {
+    switch (tribus_server_probe(host, (int)port, &tls, PROBE_NS)) {
     case TRIBUS_SERVER_REDIS:
         say(f, FINE, "", "a Redis server answers at %s:%" PRId64, host, port);
         return;
@@ -242,6 +244,9 @@ static void look_bus(finding *f, bool enabled, const char *host, int64_t port, b
             say(f, BROKEN, "start that server, or set spawn: true for this bus",
                 "nobody answers at %s:%" PRId64, host, port);
         return;
+    case TRIBUS_SERVER_REFUSED:
+        say(f, BROKEN, "see the redis.tls settings", "%s", tribus_error_text());
+        return;
     default:
         (void)snprintf(mend, sizeof(mend), "ss -ltnp 'sport = :%" PRId64 "'", port);
         say(f, BROKEN, mend, "port %" PRId64 " is taken by something that is not Redis",
@@ -251,20 +256,20 @@ static void look_bus(finding *f, bool enabled, const char *host, int64_t port, b
 
 static void look_marketdata(const tribus_platform *p, finding *f)
 {
-    look_bus(f, p->marketdata_bus.enabled, p->marketdata_bus.host, p->marketdata_bus.port,
-             p->marketdata_bus.spawn);
+    look_bus(p, f, p->marketdata_bus.enabled, p->marketdata_bus.host,
+             p->marketdata_bus.port, p->marketdata_bus.spawn);
 }
 
 static void look_engine_logic(const tribus_platform *p, finding *f)
 {
-    look_bus(f, p->engine_logic_bus.enabled, p->engine_logic_bus.host,
+    look_bus(p, f, p->engine_logic_bus.enabled, p->engine_logic_bus.host,
              p->engine_logic_bus.port, p->engine_logic_bus.spawn);
 }
 
 static void look_neural_gpu(const tribus_platform *p, finding *f)
 {
-    look_bus(f, p->neural_gpu_bus.enabled, p->neural_gpu_bus.host, p->neural_gpu_bus.port,
-             p->neural_gpu_bus.spawn);
+    look_bus(p, f, p->neural_gpu_bus.enabled, p->neural_gpu_bus.host,
+             p->neural_gpu_bus.port, p->neural_gpu_bus.spawn);
 }
 
 static void look_agent(const tribus_platform *p, finding *f)

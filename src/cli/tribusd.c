@@ -49,6 +49,7 @@ typedef struct daemon_state {
     char password[TRIBUS_ACL_PASSWORD_BYTES]; /* of the agent, with redis.secure */
     tribus_hosts hosts;
     tribus_agent_child_cfg children[CHILDREN_MOST];
+    tribus_tls_cfg tls;
     command commands[CHILDREN_MOST];
     uint32_t child_count;
 } daemon_state;
@@ -68,7 +69,8 @@ static void add_bus(daemon_state *d, const char *name, tribus_bus_id bus, bool e
                                  .spawn = spawn,
                                  .program = d->platform.redis.program,
                                  .data_folder = d->data_folder,
-                                 .fsync = d->platform.redis.fsync};
+                                 .fsync = d->platform.redis.fsync,
+                                 .tls = &d->tls};
 }
 
 /* The words every child gets at its end: the same settings that we were given. */
@@ -133,6 +135,7 @@ static void fill(daemon_state *d)
 {
     const tribus_platform *p = &d->platform;
 
+    d->tls = tribus_cli_tls(p);
     add_bus(d, "redis-marketdata", TRIBUS_BUS_MARKETDATA, p->marketdata_bus.enabled,
             p->marketdata_bus.host, p->marketdata_bus.port, p->marketdata_bus.spawn);
     add_bus(d, "redis-engine-logic", TRIBUS_BUS_ENGINE_LOGIC, p->engine_logic_bus.enabled,
@@ -300,6 +303,7 @@ static tribus_status start_bridge(const daemon_state *d, const char *socket,
                                                : p->redis.password[0] != '\0'
                                                    ? p->redis.password
                                                    : NULL,
+                                   .tls = &d->tls,
                                    .sentinels = p->redis.sentinels,
                                    .replicas = (uint32_t)p->redis.replicas,
                                    .host_name = p->agent.host,

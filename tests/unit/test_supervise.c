@@ -228,7 +228,8 @@ static void redis_servers_start_first_and_stop_last(void)
     a = wait_state(0, TRIBUS_CHILD_UP); /* both were up before the engine started */
     b = wait_state(1, TRIBUS_CHILD_UP);
     CHECK(a.port == redis[0].port && b.port == redis[1].port);
-    CHECK(tribus_server_probe("127.0.0.1", a.port, 60 * SECOND_NS) == TRIBUS_SERVER_REDIS);
+    CHECK(tribus_server_probe("127.0.0.1", a.port, NULL, 60 * SECOND_NS) ==
+          TRIBUS_SERVER_REDIS);
     CHECK(kill(b.pid, SIGKILL) == 0);
     b = wait_restarted(1, TRIBUS_CHILD_UP, 1);
     CHECK(b.restarts == 1);
@@ -238,7 +239,8 @@ static void redis_servers_start_first_and_stop_last(void)
     CHECK(gone(engine.pid) && !gone(a.pid) && !gone(b.pid));
     tribus_agent_stop(agent);
     CHECK(gone(a.pid) && gone(b.pid));
-    CHECK(tribus_server_probe("127.0.0.1", a.port, 60 * SECOND_NS) == TRIBUS_SERVER_NOBODY);
+    CHECK(tribus_server_probe("127.0.0.1", a.port, NULL, 60 * SECOND_NS) ==
+          TRIBUS_SERVER_NOBODY);
 }
 
 static void a_running_redis_is_used_and_left_alone(void)
