@@ -377,7 +377,8 @@ static tribus_status start_side(tribus_bridge *b, uint32_t bus, tribus_bridge_jo
             return st;
     }
     if (job == TRIBUS_BRIDGE_IN)
-        side->handle->cell_bytes = IN_BYTES;
+        side->handle->cell_bytes =
+            side->bus == TRIBUS_BUS_NEURAL_GPU ? TRIBUS_BUS_WIDE_CELL_BYTES : IN_BYTES;
     fault = pthread_create(&side->thread, NULL, jobs[job].run, side);
     if (fault != 0)
         return tribus_error_set(TRIBUS_SYSTEM, "thread: %s", strerror(fault));

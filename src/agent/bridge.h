@@ -40,9 +40,11 @@ typedef struct tribus_bridge_server {
 
 /* Answer a HYBRID_PIPELINE_COORD request: change *m into the reply. Called by the bridge's
  * own thread, with its session. On a fault the error text is the answer. m NULL: the session
- * is about to be closed. */
+ * is about to be closed. members: those of `data` that the type does not have, as
+ * tribus_wire_extra has them, borrowed; NULL for none. */
 typedef tribus_status (*tribus_bridge_pipeline_fn)(void *context, tribus_session *session,
-                                                   tribus_msg_hybrid_pipeline_coord *m);
+                                                   tribus_msg_hybrid_pipeline_coord *m,
+                                                   const char *members);
 
 typedef struct tribus_bridge_cfg {
     const char *socket_path; /* of the agent; NULL: the default */

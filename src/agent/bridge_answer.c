@@ -516,13 +516,15 @@ static tribus_status memory_request(answerer *a, tribus_msg_shared_memory_alloc 
 static tribus_status pipeline_request(answerer *a, tribus_msg_hybrid_pipeline_coord *m)
 {
     const tribus_bridge_cfg *cfg = &a->side->bridge->cfg;
+    const tribus_wire_extra *extra = tribus_bus_extra(a->side->requests);
     tribus_status st;
 
     m->phase = TRIBUS_WIRE_PHASE_REPLY;
     if (cfg->pipeline == NULL)
         st = tribus_error_set(TRIBUS_UNSUPPORTED, "this agent knows no pipelines");
     else
-        st = cfg->pipeline(cfg->pipeline_context, a->side->session, m);
+        st = cfg->pipeline(cfg->pipeline_context, a->side->session, m,
+                           extra != NULL ? extra->data : NULL);
     if (st != TRIBUS_OK)
         fail(m->text, sizeof(m->text), &m->phase);
     return reply_to(a, &m->header, m->reply_channel);
@@ -688,7 +690,7 @@ void *tribus_bridge_answer_run(void *context)
             tribus_bridge_side_sleep(side, STEP_NS);
     }
     if (side->bridge->cfg.pipeline != NULL &&
-        side->bridge->cfg.pipeline(side->bridge->cfg.pipeline_context, side->session,
+        side->bridge->cfg.pipeline(side->bridge->cfg.pipeline_context, side->session, NULL,
                                    NULL) != TRIBUS_OK)
         tribus_log(TRIBUS_LOG_WARN, "pipelines: %s", tribus_error_text());
     free(a); /* its subscription is the handle's */

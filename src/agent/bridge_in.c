@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "bus/bus.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -19,6 +20,10 @@
 #define PING_NS    1000000000LL
 #define STUCK_NS   4000000000LL
 #define MOST_TYPES 64u
+
+/* Members unknown to the type, of a request about pipelines: the definition. What a cell of this
+ * bus holds beside the longest message. */
+#define MOST_DEFINITION (TRIBUS_BUS_WIDE_CELL_BYTES - TRIBUS_WIRE_MESSAGE_BYTES - 64u)
 
 typedef struct inbound {
     tribus_bridge_side *side;
@@ -71,6 +76,11 @@ static void take_message(inbound *in, const redisReply *channel, const redisRepl
         (void)tribus_add_rlx(&in->counters->echoes, 1u); /* counter */
         return;
     }
+    if (st == TRIBUS_OK && type == TRIBUS_MSG_HYBRID_PIPELINE_COORD &&
+        extra.envelope_bytes + extra.data_bytes > MOST_DEFINITION)
+        (void)snprintf(m.hybrid_pipeline_coord.text, sizeof(m.hybrid_pipeline_coord.text),
+                       "definition: %zu bytes, %u are possible: use a file",
+                       extra.envelope_bytes + extra.data_bytes, MOST_DEFINITION);
     if (st == TRIBUS_OK)
         st = tribus_bus_forward(in->side->handle, &m.header, &extra, &cut);
     if (st == TRIBUS_OK) {

@@ -3,7 +3,9 @@
 
 #include "base/error.h"
 #include "base/platform.h"
+#include "pipeline/pipeline.h"
 
+#include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -60,22 +62,119 @@ static tribus_status check_name(const char *name)
                            : tribus_error_set(TRIBUS_BAD_ARG, "pipeline: a name is needed");
 }
 
+/* Whoever can send a message must not choose what code a host runs, or what file it reads: of
+ * files a text from the wire names the platform's models and nothing else. */
+static tribus_status check_files(const tribus_graph *g)
+{
+    static const char models[] = "../models/";
+
+    for (uint32_t i = 1; i + 1 < g->node_count; i++) {
+        const char *op = g->nodes[i].operation;
+        const size_t n = strlen(op);
+        const bool model = strncmp(op, models, sizeof(models) - 1) == 0 &&
+                           strchr(op + sizeof(models) - 1, '/') == NULL && n > 5 &&
+                           strcmp(op + n - 5, ".onnx") == 0;
+
+        if (!model && (strchr(op, '/') != NULL || strchr(op, '.') != NULL))
+            return tribus_error_set(TRIBUS_REFUSED,
+                                    "%s:%d: stage %s: operation %.60s: from the wire only "
+                                    "%sNAME.onnx and kernels",
+                                    g->origin, g->nodes[i].line, g->nodes[i].name, op,
+                                    models);
+    }
+    return TRIBUS_OK;
+}
+
+/* The definition in the members of a request that its type does not have: text, or the same
+ * as an object, which is YAML as well. *out: NULL when there is none; the caller frees it. */
+static tribus_status definition_of(const char *members, char **out)
+{
+    char *json = NULL;
+    json_error_t fault;
+    const json_t *value;
+    json_t *root;
+    size_t room;
+
+    *out = NULL;
+    if (members == NULL || members[0] == '\0')
+        return TRIBUS_OK;
+    room = strlen(members) + 3;
+    json = malloc(room);
+    if (json == NULL)
+        return tribus_error_set(TRIBUS_NO_MEMORY, "definition");
+    (void)snprintf(json, room, "{%s}", members);
+    root = json_loads(json, JSON_REJECT_DUPLICATES, &fault);
+    free(json);
+    if (root == NULL)
+        return tribus_error_set(TRIBUS_BAD_DATA, "definition: %s", fault.text);
+    value = json_object_get(root, "definition");
+    if (json_is_string(value))
+        *out = strdup(json_string_value(value));
+    else if (json_is_object(value))
+        *out = json_dumps(value, JSON_INDENT(1));
+    json_decref(root);
+    if (value != NULL && *out == NULL)
+        return tribus_error_set(TRIBUS_BAD_DATA, "definition: text or an object is wanted");
+    return TRIBUS_OK;
+}
+
+/* Faults are told as name:line, without the folder: a reply has room for 95 letters. */
+static tribus_status without_folder(tribus_status st, const char *folder)
+{
+    char text[1024];
+    const char *at;
+
+    (void)snprintf(text, sizeof(text), "%s", tribus_error_text());
+    at = strstr(text, folder);
+    return at == NULL ? st
+                      : tribus_error_set(st, "%.*s%s", (int)(at - text), text,
+                                         at + strlen(folder) + 1);
+}
+
+static tribus_status register_text(tribus_session *session, const char *name,
+                                   const char *folder, const char *text,
+                                   tribus_pipeline **out)
+{
+    char path[4096 + 64];
+    const tribus_pipeline_cfg cfg = {.path = path, .name = name, .text = text};
+    tribus_pipeline_source source;
+    tribus_status st;
+
+    (void)snprintf(path, sizeof(path), "%s/%s", folder, name);
+    st = tribus_pipeline_read(&cfg, &source);
+    if (st == TRIBUS_OK) {
+        st = check_files(source.graph);
+        tribus_pipeline_source_close(&source);
+    }
+    if (st == TRIBUS_OK)
+        return tribus_pipeline_register(session, &cfg, out);
+    return without_folder(st, folder);
+}
+
 static tribus_status add(tribus_pipeline_answer *a, tribus_session *session,
-                         const char *name)
+                         const char *name, const char *members)
 {
     char file[96];
     char path[4096];
     const tribus_pipeline_cfg cfg = {.path = path, .name = name};
+    char *text = NULL;
     tribus_status st;
 
     if (find(a, name) >= 0)
         return tribus_error_set(TRIBUS_EXISTS, "%s is registered", name);
     if (a->count == MOST)
         return tribus_error_set(TRIBUS_FULL, "%u pipelines are registered: stop one", MOST);
-    (void)snprintf(file, sizeof(file), "pipelines/%s.yaml", name);
-    st = tribus_platform_file(file, path, sizeof(path));
-    if (st == TRIBUS_OK)
+    st = definition_of(members, &text);
+    if (st == TRIBUS_OK) {
+        (void)snprintf(file, sizeof(file), text != NULL ? "pipelines" : "pipelines/%s.yaml",
+                       name);
+        st = tribus_platform_file(file, path, sizeof(path));
+    }
+    if (st == TRIBUS_OK && text != NULL)
+        st = register_text(session, name, path, text, &a->pipes[a->count]);
+    else if (st == TRIBUS_OK)
         st = tribus_pipeline_register(session, &cfg, &a->pipes[a->count]);
+    free(text);
     if (st != TRIBUS_OK)
         return st;
     (void)snprintf(a->names[a->count], sizeof(a->names[0]), "%s", name);
@@ -151,7 +250,8 @@ static tribus_status report(tribus_session *session, tribus_pipeline *own,
 }
 
 tribus_status tribus_pipeline_answer_request(void *answer, tribus_session *session,
-                                             tribus_msg_hybrid_pipeline_coord *m)
+                                             tribus_msg_hybrid_pipeline_coord *m,
+                                             const char *members)
 {
     tribus_pipeline_answer *a = answer;
     tribus_status st;
@@ -167,7 +267,9 @@ tribus_status tribus_pipeline_answer_request(void *answer, tribus_session *sessi
     i = find(a, m->pipeline);
     switch ((tribus_wire_pipeline)m->operation) {
     case TRIBUS_WIRE_PIPELINE_REGISTER:
-        return add(a, session, m->pipeline);
+        if (m->text[0] != '\0') /* of the bridge: what came was too long */
+            return tribus_error_set(TRIBUS_BAD_ARG, "%s", m->text);
+        return add(a, session, m->pipeline, members);
     case TRIBUS_WIRE_PIPELINE_START:
         return start(a, session, m);
     case TRIBUS_WIRE_PIPELINE_STOP:

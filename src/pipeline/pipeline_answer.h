@@ -1,6 +1,8 @@
 /* pipeline_answer.h -- answer HYBRID_PIPELINE_COORD: pipelines from the wire.
  *
- * register   a pipeline file of the platform's pipelines folder, by its name without .yaml
+ * register   a pipeline file of the platform's pipelines folder, by its name without .yaml; or,
+ *            with the member `definition`, what such a file holds, as text or as an object. Of
+ *            files that may name ../models/NAME.onnx and no others.
  * start      one run of a pipeline registered so; `inputs` says what its inputs hold:
  *            "returns=0.01 weights=3:0:7" fills one with a number and copies slot 0,
  *            generation 7, of region 3 into the other. Inputs not named hold zeros, kept ones
@@ -24,8 +26,9 @@ void tribus_pipeline_answer_close(tribus_pipeline_answer *answer);
 /* Change the request into its reply; on a fault the error text is the answer. m NULL: the
  * session is about to be closed, so close what was registered. answer: a
  * tribus_pipeline_answer; the type is that of tribus_bridge_pipeline_fn. */
-TRIBUS_MUST_CHECK tribus_status tribus_pipeline_answer_request(
-    void *answer, tribus_session *session, tribus_msg_hybrid_pipeline_coord *m);
+TRIBUS_MUST_CHECK tribus_status
+tribus_pipeline_answer_request(void *answer, tribus_session *session,
+                               tribus_msg_hybrid_pipeline_coord *m, const char *members);
 
 /* Write the inputs of the claimed run as `text` says; a slot must be committed to
  * TRIBUS_PIPELINE_ANSWER_HOLDER, and is given back.

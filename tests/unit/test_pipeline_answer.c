@@ -11,7 +11,7 @@ static tribus_status ask(tribus_pipeline_answer *a, tribus_session *s, uint8_t o
     m->operation = operation;
     (void)snprintf(m->pipeline, sizeof(m->pipeline), "ml-risk");
     (void)snprintf(m->inputs, sizeof(m->inputs), "%s", inputs);
-    return tribus_pipeline_answer_request(a, s, m);
+    return tribus_pipeline_answer_request(a, s, m, NULL);
 }
 
 /* Input i of a run, as hosts would read it. */
@@ -79,10 +79,85 @@ static void start_writes_inputs_from_numbers_and_from_slots_of_a_region(void)
     OK(ask(answer, session, TRIBUS_WIRE_PIPELINE_REPORT, "", &m));
     CHECK(m.runs_in_flight == 2); /* nothing that was refused was begun */
     tribus_pipeline_close(look);
-    OK(tribus_pipeline_answer_request(answer, session, NULL));
+    OK(tribus_pipeline_answer_request(answer, session, NULL, NULL));
     tribus_pipeline_answer_close(answer);
     tribus_region_close(region);
     tribus_session_close(peer);
+    tribus_session_close(session);
+    tribus_agent_stop(agent);
+}
+
+/* ---- a pipeline's text in the request ---- */
+
+#define SMALL                                                                              \
+    "runs: 2\\ninputs: [{name: x, dtype: f32, shape: [4]}]\\nstages:\\n"                   \
+    "  - {name: s, domain: neural, operation: %s, inputs: [{name: in, dtype: f32, "        \
+    "shape: [4]}], outputs: [{name: out, dtype: f32, shape: [4]}]}\\nedges: "              \
+    "[{from: %s, to: s.in}]\\nresults: [s.out]\\n"
+
+static tribus_status define(tribus_pipeline_answer *a, tribus_session *s,
+                            const char *operation, const char *from,
+                            tribus_msg_hybrid_pipeline_coord *m)
+{
+    char members[1024];
+
+    memset(m, 0, sizeof(*m));
+    m->operation = TRIBUS_WIRE_PIPELINE_REGISTER;
+    (void)snprintf(m->pipeline, sizeof(m->pipeline), "mine");
+    (void)snprintf(members, sizeof(members),
+                   "\"other\":1,\"definition\":\"pipeline: told\\n" SMALL "\"", operation,
+                   from);
+    return tribus_pipeline_answer_request(a, s, m, members);
+}
+
+static void register_takes_the_text_of_a_file_and_names_line_and_stage(void)
+{
+    tribus_agent *agent = fixture_agent((tribus_agent_cfg){0});
+    tribus_session *session = fixture_session("wire");
+    tribus_msg_hybrid_pipeline_coord m;
+    tribus_pipeline_answer *answer;
+    tribus_pipeline *look;
+
+    OK(tribus_pipeline_answer_open(&answer));
+    OK(define(answer, session, "affine", "x", &m));
+    OK(tribus_pipeline_open(session, "mine", &look));
+    CHECK(look->plan->graph->node_count == 3);
+    tribus_pipeline_close(look);
+    CHECK(define(answer, session, "affine", "x", &m) == TRIBUS_EXISTS);
+    m.operation = TRIBUS_WIRE_PIPELINE_STOP;
+    OK(tribus_pipeline_answer_request(answer, session, &m, NULL));
+
+    CHECK(define(answer, session, "afine", "x", &m) == TRIBUS_BAD_DATA);
+    CHECK(strncmp(tribus_error_text(), "mine:5: stage s: operation `afine`", 34) == 0);
+    CHECK(define(answer, session, "affine", "y", &m) == TRIBUS_BAD_DATA);
+    CHECK(strncmp(tribus_error_text(), "mine:6: ", 8) == 0);
+
+    /* no code, and no file, of the sender's choice */
+    CHECK(define(answer, session, "/tmp/evil.so", "x", &m) != TRIBUS_OK);
+    CHECK(define(answer, session, "evil.so", "x", &m) != TRIBUS_OK);
+    CHECK(define(answer, session, "../models/../evil.onnx", "x", &m) != TRIBUS_OK);
+    CHECK(define(answer, session, "/etc/passwd", "x", &m) != TRIBUS_OK);
+
+    memset(&m, 0, sizeof(m));
+    m.operation = TRIBUS_WIRE_PIPELINE_REGISTER;
+    (void)snprintf(m.pipeline, sizeof(m.pipeline), "object");
+    CHECK(tribus_pipeline_answer_request(answer, session, &m, "\"definition\":7") ==
+          TRIBUS_BAD_DATA);
+    CHECK_TEXT(tribus_error_text(), "definition: text or an object is wanted");
+    OK(tribus_pipeline_answer_request(
+        answer, session, &m,
+        "\"definition\":{\"pipeline\":\"o\",\"inputs\":[{\"name\":\"x\",\"dtype\":\"f32\","
+        "\"shape\":[4]}],\"stages\":[{\"name\":\"s\",\"domain\":\"gpu\",\"operation\":"
+        "\"copy\",\"inputs\":[{\"name\":\"in\",\"dtype\":\"f32\",\"shape\":[4]}],"
+        "\"outputs\":[{\"name\":\"out\",\"dtype\":\"f32\",\"shape\":[4]}]}],"
+        "\"edges\":[{\"from\":\"x\",\"to\":\"s.in\"}],\"results\":[\"s.out\"]}"));
+    (void)snprintf(m.pipeline, sizeof(m.pipeline), "long");
+    (void)snprintf(m.text, sizeof(m.text), "definition: 4000 bytes, 3000 are possible");
+    CHECK(tribus_pipeline_answer_request(answer, session, &m, NULL) == TRIBUS_BAD_ARG);
+    CHECK_TEXT(tribus_error_text(), "definition: 4000 bytes, 3000 are possible");
+
+    OK(tribus_pipeline_answer_request(answer, session, NULL, NULL));
+    tribus_pipeline_answer_close(answer);
     tribus_session_close(session);
     tribus_agent_stop(agent);
 }
@@ -91,5 +166,6 @@ int main(void)
 {
     CHECK(setenv("TRIBUS_SHARE", TRIBUS_SOURCE_DIR, 1) == 0); /* where pipelines/ is */
     start_writes_inputs_from_numbers_and_from_slots_of_a_region();
+    register_takes_the_text_of_a_file_and_names_line_and_stage();
     return 0;
 }
