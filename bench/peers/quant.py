@@ -1,23 +1,32 @@
 #!/usr/bin/python3
 """Time numpy, scipy and pandas on what `tribus bench quant` times; one row each.
 
-usage: bench/peers/quant.py [factors/alpha516.factors] [--json]
+usage: bench/peers/quant.py [factors/alpha516.factors] [--json] [--only CASE] [--part N]
 
 Needs Debian's python3-numpy, python3-scipy and python3-pandas; what is absent is said on stderr.
-Slow peers run a part of the work and are scaled; "scaled_by" says by how much.
+Slow peers run a part of the work and are scaled; "scaled_by" says by how much. --part picks which
+part, a ticker of the factors: `tribus bench quant` runs one case at a time, in turn with its own.
 """
+import argparse
 import json
 import re
 import sys
 import time
 
-AS_JSON = "--json" in sys.argv
 ASSETS, DAYS, PATHS = 439, 1256, 100000
+
+
+ASK = argparse.ArgumentParser(usage=__doc__)
+ASK.add_argument("factors", nargs="?", default="factors/alpha516.factors")
+ASK.add_argument("--json", action="store_true")
+ASK.add_argument("--only")
+ASK.add_argument("--part", type=int, default=0)
+ASKED = ASK.parse_args()
 
 
 def row(case, path, seconds, units, unit, scaled_by=1.0):
     ns = seconds * 1e9 * scaled_by
-    if AS_JSON:
+    if ASKED.json:
         print(json.dumps({"bench": "quant", "case": case, "path": path, "p50_ns": round(ns), "p99_ns": round(ns),
                           "rate_per_s": units / ns * 1e9, "unit": unit, "repeats": 1, "scaled_by": scaled_by}))
     else:
@@ -81,13 +90,13 @@ def event_loop(np):
             last = d or last
         return cash
 
-    pairs = [(1 + i % 20, 21 + i // 20) for i in range(0, 1000, 50)]
+    pairs = [(1 + i % 20, 21 + i // 20) for i in range(ASKED.part % 47, 1000, 47)]
     row("sweep-sma-1000", "python", timed(lambda: [run(f, s) for f, s in pairs]), 1000, "run", 1000 / len(pairs))
 
 
 def factors(np, pd, path):
     """The 516 expressions by pandas' own rolling functions, on one ticker."""
-    z = np.random.default_rng(4).standard_normal(DAYS)
+    z = np.random.default_rng([4, ASKED.part]).standard_normal(DAYS)
     close = pd.Series(100 * np.exp(np.cumsum(0.01 * z)))
     data = {"open": close.shift(1).fillna(100.0), "high": close * 1.01, "low": close * 0.98, "close": close,
             "volume": pd.Series(np.floor(1e6 * np.exp(0.5 * z)))}
@@ -114,24 +123,28 @@ def factors(np, pd, path):
 
 
 def main():
-    paths = [a for a in sys.argv[1:] if not a.startswith("--")]
     try:
         import numpy as np
     except ImportError:
         sys.exit("quant.py: no peers: install python3-numpy, python3-scipy and python3-pandas")
-    monte_carlo(np)
-    event_loop(np)
-    try:
-        from scipy import optimize
-        min_variance(np, optimize)
-    except ImportError:
-        print("quant.py: python3-scipy is not installed", file=sys.stderr)
-    try:
-        import pandas as pd
-        np.seterr(all="ignore")
-        factors(np, pd, paths[0] if paths else "factors/alpha516.factors")
-    except ImportError:
-        print("quant.py: python3-pandas is not installed", file=sys.stderr)
+    asked = lambda case: ASKED.only is None or case.startswith(ASKED.only)
+    if asked("mc-var-439-t5"):
+        monte_carlo(np)
+    if asked("sweep-sma-1000"):
+        event_loop(np)
+    if asked("min-variance-439-cold"):
+        try:
+            from scipy import optimize
+            min_variance(np, optimize)
+        except ImportError:
+            print("quant.py: python3-scipy is not installed", file=sys.stderr)
+    if asked("factors-516-439x1256"):
+        try:
+            import pandas as pd
+            np.seterr(all="ignore")
+            factors(np, pd, ASKED.factors)
+        except ImportError:
+            print("quant.py: python3-pandas is not installed", file=sys.stderr)
 
 
 if __name__ == "__main__":

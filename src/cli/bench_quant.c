@@ -1,79 +1,15 @@
 /* bench_quant.c -- `tribus bench quant`: how long the mathematics takes, on one core, and what
  * numpy, scipy and pandas take for the same (bench/peers/quant.py), in one run. */
+#include "cli/bench_quant.h"
 #include "cli/commands.h"
-#include "tribus/quant.h"
 
 #include <cblas.h>
-#include <inttypes.h>
 #include <math.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
-enum { ASSETS = 439, DAYS = 1256, PATHS = 100000, REPEATS_MAX = 31 };
-
-typedef struct quant_bench {
-    bool json;
-    const char *factors, *peers;
-    float *z; /* DAYS x ASSETS normals that all cases share */
-} quant_bench;
-
-typedef struct quant_row {
-    const char *kase, *path, *unit;
-    double units; /* per run, for rate_per_s */
-    double ns[REPEATS_MAX];
-    uint32_t repeats;
-    double floor_ns; /* 0: none */
-    double kkt;      /* NaN: none */
-} quant_row;
-
-/* CPU time, not the clock on the wall: what else runs on the machine is not in the result. */
-static int64_t cpu_ns(void)
-{
-    struct timespec t;
-
-    (void)clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
-    return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
-}
-
-static int by_size(const void *a, const void *b)
-{
-    const double x = *(const double *)a, y = *(const double *)b;
-
-    return (x > y) - (x < y);
-}
-
-static void print_row(const quant_bench *b, quant_row *r)
-{
-    double p50, p99;
-
-    qsort(r->ns, r->repeats, sizeof(r->ns[0]), by_size);
-    p50 = r->ns[r->repeats / 2];
-    p99 = r->ns[r->repeats - 1];
-    if (b->json) {
-        printf("{\"bench\":\"quant\",\"case\":\"%s\",\"path\":\"%s\",\"p50_ns\":%.0f,"
-               "\"p99_ns\":%.0f,\"rate_per_s\":%.6g,\"unit\":\"%s\",\"repeats\":%u",
-               r->kase, r->path, p50, p99, r->units / p50 * 1e9, r->unit, r->repeats);
-        if (r->floor_ns > 0.0)
-            printf(",\"floor_ns\":%.0f,\"fraction_of_floor\":%.3f", r->floor_ns,
-                   r->floor_ns / p50);
-        if (!isnan(r->kkt))
-            printf(",\"kkt\":%.3g", r->kkt);
-        printf("}\n");
-    } else {
-        printf("%-26s %-10s p50 %12.3f ms  %12.4g %s/s", r->kase, r->path, p50 / 1e6,
-               r->units / p50 * 1e9, r->unit);
-        if (r->floor_ns > 0.0)
-            printf("  floor %.1f ms, %.0f %% of it", r->floor_ns / 1e6,
-                   r->floor_ns / p50 * 100);
-        if (!isnan(r->kkt))
-            printf("  KKT %.1e", r->kkt);
-        printf("\n");
-    }
-    (void)fflush(stdout);
-}
+enum { ASSETS = QUANT_ASSETS, DAYS = QUANT_DAYS, PATHS = 100000 };
 
 /* ---- Monte-Carlo ---- */
 
@@ -83,12 +19,12 @@ static double monte_carlo_floor(const float *chol, float *out, uint32_t paths)
     double best = INFINITY;
 
     for (int k = 0; k < 3; k++) {
-        const int64_t began = cpu_ns();
+        const double began = quant_bench_now();
 
         tribus_quant_normals(1, 1, 0, paths * ASSETS, out);
         cblas_strmm(CblasRowMajor, CblasRight, CblasLower, CblasTrans, CblasNonUnit,
                     (int)paths, ASSETS, 1.0f, chol, ASSETS, out, ASSETS);
-        best = fmin(best, (double)(cpu_ns() - began));
+        best = fmin(best, quant_bench_now() - began);
     }
     return best;
 }
@@ -102,8 +38,17 @@ static bool bench_monte_carlo(const quant_bench *b)
     float *chol = calloc((size_t)ASSETS * ASSETS, sizeof(*chol)), mean[ASSETS], w[ASSETS];
     float *scenarios = malloc((size_t)part.paths * ASSETS * sizeof(*scenarios));
     void *scratch = malloc(bytes);
-    quant_row row = {"mc-var-439-t5", "ours", "path", PATHS, {0}, 7, 0.0, NAN};
-    quant_row full = {"mc-scenarios-439-t5", "ours", "path", part.paths, {0}, 5, 0.0, NAN};
+    quant_row row = {.kase = "mc-var-439-t5",
+                     .unit = "path",
+                     .units = PATHS,
+                     .repeats = 6,
+                     .peer_runs = quant_bench_wants(b, "mc-var-439-t5") ? 3 : 0,
+                     .goal = {.ratio = 5, .fraction = 0.7}};
+    quant_row full = {.kase = "mc-scenarios-439-t5",
+                      .unit = "path",
+                      .units = part.paths,
+                      .repeats = 5,
+                      .goal.fraction = 0.7};
     bool good = chol != NULL && scenarios != NULL && scratch != NULL;
     tribus_quant_risk risk;
 
@@ -118,173 +63,26 @@ static bool bench_monte_carlo(const quant_bench *b)
         row.floor_ns = full.floor_ns * PATHS / part.paths;
     }
     for (uint32_t k = 0; good && k < row.repeats; k++) {
-        const int64_t began = cpu_ns();
+        const double began = quant_bench_now();
 
         good =
             tribus_quant_mc_risk(&cfg, mean, chol, w, scratch, bytes, &risk) == TRIBUS_OK;
-        row.ns[k] = (double)(cpu_ns() - began);
+        row.ns[k] = quant_bench_now() - began;
+        quant_bench_turn(b, &row, k);
     }
     for (uint32_t k = 0; good && k < full.repeats; k++) {
-        const int64_t began = cpu_ns();
+        const double began = quant_bench_now();
 
         good = tribus_quant_mc_scenarios(&part, mean, chol, scenarios) == TRIBUS_OK;
-        full.ns[k] = (double)(cpu_ns() - began);
+        full.ns[k] = quant_bench_now() - began;
     }
     if (good) {
-        print_row(b, &row);
-        print_row(b, &full);
+        quant_bench_print(b, &row);
+        quant_bench_print(b, &full);
     }
     free(chol);
     free(scenarios);
     free(scratch);
-    return good;
-}
-
-/* Least time of three runs of something that the case cannot do without. */
-static double least_ns(void (*run)(void *ctx), void *ctx)
-{
-    double best = INFINITY;
-
-    for (int k = 0; k < 3; k++) {
-        const int64_t began = cpu_ns();
-
-        run(ctx);
-        best = fmin(best, (double)(cpu_ns() - began));
-    }
-    return best;
-}
-
-/* ---- factors ---- */
-
-typedef struct factor_bench {
-    tribus_quant_factors f;
-    void *memory, *scratch, **state;
-    double *bars; /* fields x DAYS of one ticker */
-    double *out;
-} factor_bench;
-
-static bool read_factors(const quant_bench *b, factor_bench *x)
-{
-    FILE *in = fopen(b->factors, "rb");
-    char *text = malloc(1u << 20);
-    tribus_quant_factor_error error;
-    size_t bytes;
-    bool good = false;
-
-    x->memory = malloc(tribus_quant_factors_bytes(1024, 8192));
-    if (in != NULL && text != NULL && x->memory != NULL) {
-        bytes = fread(text, 1, 1u << 20, in);
-        tribus_quant_factors_init(&x->f, 1024, 8192, x->memory);
-        good = tribus_quant_factors_parse(&x->f, text, bytes, &error) == TRIBUS_OK;
-    }
-    if (in != NULL)
-        (void)fclose(in);
-    free(text);
-    return good;
-}
-
-static void make_bars(const quant_bench *b, uint32_t ticker, double *bars)
-{
-    double close = 100.0;
-
-    for (uint32_t t = 0; t < DAYS; t++) {
-        const double z = (double)b->z[(size_t)t * ASSETS + ticker];
-
-        bars[TRIBUS_QUANT_OPEN * DAYS + t] = close;
-        close *= exp(0.01 * z);
-        bars[TRIBUS_QUANT_CLOSE * DAYS + t] = close;
-        bars[TRIBUS_QUANT_HIGH * DAYS + t] = close * 1.01;
-        bars[TRIBUS_QUANT_LOW * DAYS + t] = close * 0.98;
-        bars[TRIBUS_QUANT_VOLUME * DAYS + t] = floor(1e6 * exp(0.5 * z));
-    }
-}
-
-/* Each operation of the program reads and writes a series, once. */
-static void one_pass_each(void *ctx)
-{
-    factor_bench *x = ctx;
-
-    for (uint32_t k = 0; k < x->f.node_count; k++)
-        cblas_daxpy(DAYS, 1e-9, x->bars, 1, &x->out[(size_t)(k % x->f.count) * DAYS], 1);
-}
-
-/* A new bar has to look at the windows that it moves: the state, once. */
-static void read_states(void *ctx)
-{
-    factor_bench *x = ctx;
-
-    for (uint32_t i = 0; i < ASSETS; i++)
-        x->out[0] +=
-            cblas_dasum((int)(tribus_quant_factors_state_bytes(&x->f) / 8), x->state[i], 1);
-}
-
-static void measure_factors(const quant_bench *b, factor_bench *x)
-{
-    const double *field[TRIBUS_QUANT_FIELDS] = {NULL};
-    quant_row batch = {
-        "factors-516-439x1256", "ours", "value", 516.0 * ASSETS * DAYS, {0}, 1, 0.0, NAN};
-    quant_row tick = {
-        "factors-516-new-bar-439", "ours", "bar", ASSETS, {0}, REPEATS_MAX, 0.0, NAN};
-
-    for (int k = 0; k < TRIBUS_QUANT_VWAP; k++)
-        field[k] = &x->bars[k * DAYS];
-    for (uint32_t i = 0; i < ASSETS; i++) {
-        int64_t began;
-
-        make_bars(b, i, x->bars);
-        began = cpu_ns();
-        if (tribus_quant_factors_batch(&x->f, field, DAYS, x->scratch, x->out) != TRIBUS_OK)
-            return;
-        batch.ns[0] += (double)(cpu_ns() - began);
-    }
-    batch.floor_ns = least_ns(one_pass_each, x) * ASSETS;
-    print_row(b, &batch);
-    tick.floor_ns = least_ns(read_states, x);
-    for (uint32_t t = 0; t < 100 + tick.repeats; t++) {
-        const int64_t began = cpu_ns();
-
-        for (uint32_t i = 0; i < ASSETS; i++) {
-            const double close = 100.0 + (double)b->z[(size_t)t * ASSETS + i];
-            const double bar[TRIBUS_QUANT_FIELDS] = {close, close * 1.01, close * 0.98,
-                                                     close, 1e6 + t,      NAN};
-
-            tribus_quant_factors_push(&x->f, x->state[i], bar, x->out);
-        }
-        if (t >= 100) /* windows are full */
-            tick.ns[t - 100] = (double)(cpu_ns() - began);
-    }
-    print_row(b, &tick);
-}
-
-static bool bench_factors(const quant_bench *b)
-{
-    factor_bench x = {.state = calloc(ASSETS, sizeof(void *))};
-    bool good = x.state != NULL && read_factors(b, &x);
-
-    if (x.state == NULL || !good) {
-        (void)tribus_cli_complain(
-            "bench quant", "cannot read factors from %s: give --factors", b->factors);
-    } else {
-        x.scratch = malloc(tribus_quant_factors_batch_bytes(&x.f, DAYS));
-        x.bars = malloc((size_t)TRIBUS_QUANT_FIELDS * DAYS * sizeof(double));
-        x.out = malloc((size_t)x.f.count * DAYS * sizeof(double));
-        good = x.scratch != NULL && x.bars != NULL && x.out != NULL;
-        for (uint32_t i = 0; good && i < ASSETS; i++) {
-            x.state[i] = malloc(tribus_quant_factors_state_bytes(&x.f));
-            good = x.state[i] != NULL;
-            if (good)
-                tribus_quant_factors_state_init(&x.f, x.state[i]);
-        }
-        if (good)
-            measure_factors(b, &x);
-    }
-    for (uint32_t i = 0; x.state != NULL && i < ASSETS; i++)
-        free(x.state[i]);
-    free(x.state);
-    free(x.memory);
-    free(x.scratch);
-    free(x.bars);
-    free(x.out);
     return good;
 }
 
@@ -317,28 +115,32 @@ static void add_volumes(void *ctx)
 static bool bench_vpin(const quant_bench *b)
 {
     flow_sum volumes = {b->z, 0.0, 0.0};
-    quant_row row = {"vpin-stream", "ours", "trade", TRADES, {0}, 5, 0.0, NAN};
+    quant_row row = {.kase = "vpin-stream",
+                     .unit = "trade",
+                     .units = TRADES,
+                     .repeats = 5,
+                     .goal.rate = 50e6};
     double ring[50], sum = 0.0;
     tribus_quant_vpin v;
 
-    row.floor_ns = least_ns(add_volumes, &volumes);
+    row.floor_ns = quant_bench_least(add_volumes, &volumes);
     sum += volumes.buy + volumes.sell; /* so that it is computed */
     for (uint32_t k = 0; k < row.repeats; k++) {
-        int64_t began;
+        double began;
 
         if (tribus_quant_vpin_init(&v, 1000.0, 50, ring) != TRIBUS_OK)
             return false;
-        began = cpu_ns();
+        began = quant_bench_now();
         for (uint32_t i = 0; i < TRADES; i++) {
             const float z = b->z[i % (DAYS * ASSETS)];
             const double size = (double)fabsf(z) * 10.0;
 
             (void)tribus_quant_vpin_add(&v, z > 0.0f ? size : 0.0, z > 0.0f ? 0.0 : size);
         }
-        row.ns[k] = (double)(cpu_ns() - began);
+        row.ns[k] = quant_bench_now() - began;
         sum += tribus_quant_vpin_value(&v);
     }
-    print_row(b, &row);
+    quant_bench_print(b, &row);
     return sum > 0.0;
 }
 
@@ -374,8 +176,18 @@ static bool bench_portfolio(const quant_bench *b)
     double *scratch = malloc(n * DAYS * sizeof(*scratch)), w[ASSETS];
     void *work = calloc(1, tribus_quant_portfolio_bytes(ASSETS, 0));
     const tribus_quant_portfolio p = {.assets = ASSETS, .cov = cov};
-    quant_row rows[2] = {{"min-variance-439-cold", "ours", "solve", 1, {0}, 11, 0.0, 0.0},
-                         {"min-variance-439-warm", "ours", "solve", 1, {0}, 11, 0.0, 0.0}};
+    quant_row rows[2] = {
+        {.kase = "min-variance-439-cold",
+         .unit = "solve",
+         .units = 1,
+         .repeats = 11,
+         .peer_runs = quant_bench_wants(b, "min-variance-439-cold") ? 3 : 0,
+         .goal = {.ns = 20e6, .kkt = 1e-8}},
+        {.kase = "min-variance-439-warm",
+         .unit = "solve",
+         .units = 1,
+         .repeats = 11,
+         .goal = {.ns = 2e6, .kkt = 1e-8}}};
     bool good = r != NULL && cov != NULL && scratch != NULL && work != NULL;
 
     for (size_t i = 0; good && i < n * DAYS; i++) /* one market, and each its own */
@@ -386,14 +198,14 @@ static bool bench_portfolio(const quant_bench *b)
     if (good) {
         factor_once f = {cov, scratch, false};
 
-        rows[0].floor_ns = least_ns(factor_cov, &f);
+        rows[0].floor_ns = quant_bench_least(factor_cov, &f);
         good = f.good;
-        rows[1].floor_ns = least_ns(multiply_once, &f);
+        rows[1].floor_ns = quant_bench_least(multiply_once, &f);
     }
     for (uint32_t k = 0; good && k < 11; k++) {
         for (int warm = 0; good && warm < 2; warm++) {
             tribus_quant_portfolio_result out;
-            int64_t began;
+            double began;
 
             if (warm)
                 for (size_t i = 0; i < n; i++) /* the next tick's covariance */
@@ -401,14 +213,15 @@ static bool bench_portfolio(const quant_bench *b)
                                       &cov[i * n], 1);
             else
                 memset(work, 0, 8);
-            began = cpu_ns();
+            began = quant_bench_now();
             good = tribus_quant_min_variance(&p, work, w, &out, NULL) == TRIBUS_OK;
-            rows[warm].ns[k] = (double)(cpu_ns() - began);
+            rows[warm].ns[k] = quant_bench_now() - began;
+            quant_bench_turn(b, &rows[warm], k);
             rows[warm].kkt = fmax(rows[warm].kkt, out.qp.kkt);
         }
     }
     for (int warm = 0; good && warm < 2; warm++)
-        print_row(b, &rows[warm]);
+        quant_bench_print(b, &rows[warm]);
     free(r);
     free(cov);
     free(scratch);
@@ -442,27 +255,33 @@ static bool bench_sweep(const quant_bench *b)
     tribus_quant_sweep_pair pairs[PAIRS];
     tribus_quant_sweep_result *out = malloc(PAIRS * sizeof(*out));
     const tribus_quant_sweep_cfg cfg = {.longest = 120};
-    quant_row row = {"sweep-sma-1000", "ours", "run", PAIRS, {0}, 11, 0.0, NAN};
+    quant_row row = {.kase = "sweep-sma-1000",
+                     .unit = "run",
+                     .units = PAIRS,
+                     .repeats = 21,
+                     .peer_runs = 7,
+                     .goal.ratio = 100};
     bool good = bars != NULL && scratch != NULL && out != NULL;
 
     if (good)
-        make_bars(b, 0, bars);
+        quant_bench_bars(b, 0, bars);
     for (uint32_t i = 0; i < PAIRS; i++)
         pairs[i] = (tribus_quant_sweep_pair){1 + i % 20, 21 + i / 20};
     for (uint32_t k = 0; good && k < row.repeats; k++) {
         const tribus_quant_ohlc ohlc = {
             &bars[TRIBUS_QUANT_OPEN * DAYS], &bars[TRIBUS_QUANT_HIGH * DAYS],
             &bars[TRIBUS_QUANT_LOW * DAYS], &bars[TRIBUS_QUANT_CLOSE * DAYS], DAYS};
-        const int64_t began = cpu_ns();
+        const double began = quant_bench_now();
 
         good = tribus_quant_sweep_sma(&ohlc, &cfg, pairs, PAIRS, scratch, out) == TRIBUS_OK;
-        row.ns[k] = (double)(cpu_ns() - began);
+        row.ns[k] = quant_bench_now() - began;
+        quant_bench_turn(b, &row, k);
     }
     if (good) {
         sweep_pass pass = {bars, scratch, 0.0};
 
-        row.floor_ns = least_ns(read_series, &pass);
-        print_row(b, &row);
+        row.floor_ns = quant_bench_least(read_series, &pass);
+        quant_bench_print(b, &row);
     }
     free(bars);
     free(scratch);
@@ -470,46 +289,48 @@ static bool bench_sweep(const quant_bench *b)
     return good;
 }
 
-/* The script prints rows of the same form; without Python or numpy it says what is missing. */
-static void run_peers(const quant_bench *b)
+/* Can the script run? Its name goes through a shell. */
+static const char *usable_peers(const char *path)
 {
-    char command[512];
-    FILE *pipe;
-    int c;
-
-    if (b->peers == NULL || access(b->peers, R_OK) != 0 || strchr(b->peers, '\'') != NULL) {
-        fprintf(stderr,
-                "tribus bench quant: no peers: give --peers bench/peers/quant.py\n");
-        return;
-    }
-    (void)snprintf(command, sizeof(command), "/usr/bin/python3 '%s' '%s'%s", b->peers,
-                   b->factors, b->json ? " --json" : "");
-    (void)fflush(stdout);
-    pipe = popen(command, "r");
-    if (pipe == NULL)
-        return;
-    while ((c = fgetc(pipe)) != EOF)
-        (void)putchar(c);
-    (void)pclose(pipe);
+    if (path != NULL && access(path, R_OK) == 0 && strchr(path, '\'') == NULL)
+        return path;
+    (void)tribus_cli_complain("bench quant",
+                              "no peers: give --peers bench/peers/quant.py, or --no-peers");
+    return NULL;
 }
 
 int tribus_cli_bench_quant(int argc, char **argv)
 {
+    static const struct {
+        const char *kases[2]; /* that a function prints */
+        bool (*run)(const quant_bench *b);
+    } all[] = {{{"mc-var-439-t5", "mc-scenarios-439-t5"}, bench_monte_carlo},
+               {{"vpin-stream", "vpin-stream"}, bench_vpin},
+               {{"min-variance-439-cold", "min-variance-439-warm"}, bench_portfolio},
+               {{"sweep-sma-1000", "sweep-sma-1000"}, bench_sweep},
+               {{"factors-516-439x1256", "factors-516-new-bar-439"}, quant_bench_factors},
+               {{"fi2010-event", "fi2010-event"}, quant_bench_fi2010}};
     quant_bench b = {.factors = "factors/alpha516.factors",
                      .peers = "bench/peers/quant.py"};
-    bool no_peers = false, good;
+    bool no_peers = false, good = true, any = false;
     const tribus_cli_usage usage = {
-        "bench quant", "[--json] [--no-peers] [--factors FILE]",
-        "Time the mathematics at the platform's sizes, and numpy, scipy and pandas beside "
-        "it\n"
-        "where they are installed; CPU time of one core. floor is the least that the case "
-        "needs, timed\nin the same run: of Monte-Carlo the random numbers and the product "
-        "that scenarios of every asset\nneed, of portfolios a Cholesky factor (cold) and a "
-        "product with the covariance (warm), of the rest\none pass over its data.",
-        "  OPENBLAS_NUM_THREADS=1 tribus bench quant --json"};
+        "bench quant", "[--json] [--no-peers] [--only CASE] [--factors FILE]",
+        "Time the mathematics at the platform's sizes, and numpy, scipy and pandas in turn "
+        "with it\n"
+        "where they are installed; CPU time of one core, medians. floor is the least that "
+        "the case needs,\ntimed in the same run: of Monte-Carlo the random numbers and the "
+        "product that scenarios of every\nasset need, of portfolios a Cholesky factor "
+        "(cold) and a product with the covariance (warm),\nof the rest one pass over its "
+        "data.\nCases: mc-var-439-t5, mc-scenarios-439-t5, vpin-stream, "
+        "min-variance-439-cold, min-variance-439-warm,\nsweep-sma-1000, "
+        "factors-516-439x1256, factors-516-new-bar-439, fi2010-event.",
+        "  OPENBLAS_NUM_THREADS=1 tribus bench quant --json\n"
+        "  OPENBLAS_NUM_THREADS=1 tribus bench quant --only factors"};
     const tribus_cli_option options[] = {
         {"--json", NULL, "one JSON object a row", TRIBUS_CLI_FLAG, &b.json},
         {"--no-peers", NULL, "only ours", TRIBUS_CLI_FLAG, &no_peers},
+        {"--only", "CASE", "one case, or those that begin with this", TRIBUS_CLI_TEXT,
+         &b.only},
         {"--factors", "FILE", "the factors to evaluate", TRIBUS_CLI_TEXT, &b.factors},
         {"--peers", "FILE", "the script that times the peers", TRIBUS_CLI_TEXT, &b.peers},
     };
@@ -518,17 +339,27 @@ int tribus_cli_bench_quant(int argc, char **argv)
     if (!tribus_cli_parse(&usage, options, sizeof(options) / sizeof(options[0]), argc, argv,
                           &code))
         return code;
+    if (strchr(b.factors, '\'') != NULL) {
+        (void)tribus_cli_complain("bench quant", "--factors: a name without quotes");
+        return TRIBUS_EXIT_USAGE;
+    }
+    b.peers = no_peers ? NULL : usable_peers(b.peers);
     b.z = malloc((size_t)DAYS * ASSETS * sizeof(*b.z));
     if (b.z == NULL)
         return tribus_cli_complain("bench quant", "not enough memory");
     tribus_quant_normals(2016, 0, 0, DAYS * ASSETS, b.z);
-    good = bench_monte_carlo(&b);
-    good = bench_vpin(&b) && good;
-    good = bench_portfolio(&b) && good;
-    good = bench_sweep(&b) && good;
-    good = bench_factors(&b) && good;
-    if (!no_peers)
-        run_peers(&b);
+    for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
+        if (!quant_bench_wants(&b, all[i].kases[0]) &&
+            !quant_bench_wants(&b, all[i].kases[1]))
+            continue;
+        any = true;
+        good = all[i].run(&b) && good;
+    }
     free(b.z);
+    if (!any) {
+        (void)tribus_cli_complain("bench quant", "no case begins with %s; see --help",
+                                  b.only);
+        return TRIBUS_EXIT_USAGE;
+    }
     return good ? TRIBUS_EXIT_DONE : TRIBUS_EXIT_FAILED;
 }

@@ -20,23 +20,23 @@ static tribus_quant_sweep_result run(const tribus_quant_ohlc *bars, const double
 
     for (uint32_t t = from; t < bars->rows; t++) {
         const double d = fast[t] - slow[t];
-        double value;
 
         if (want != held) {
             cash += held ? bars->open[t] * (1.0 - cost) : -bars->open[t] * (1.0 + cost);
             r.buys += want;
             r.sells += held;
             held = want;
+        } else if (!held) { /* cash does not move: only a crossing matters */
+            want = d > 0.0 && last < 0.0;
+            last = d != 0.0 ? d : last; /* touching is not crossing */
+            continue;
         }
-        value = cash + (held ? bars->close[t] : 0.0);
-        peak = value > peak ? value : peak;
-        r.max_drawdown = peak - value > r.max_drawdown ? peak - value : r.max_drawdown;
-        if (d > 0.0 && last < 0.0)
-            want = 1;
-        else if (d < 0.0 && last > 0.0)
-            want = 0;
-        last = d != 0.0 ? d : last; /* touching is not crossing */
-        r.profit = value;
+        r.profit = cash + (held ? bars->close[t] : 0.0);
+        peak = r.profit > peak ? r.profit : peak;
+        r.max_drawdown =
+            peak - r.profit > r.max_drawdown ? peak - r.profit : r.max_drawdown;
+        want = d > 0.0 && last < 0.0 ? 1 : d < 0.0 && last > 0.0 ? 0 : want;
+        last = d != 0.0 ? d : last;
     }
     return r;
 }
