@@ -5,6 +5,7 @@
 #include "base/clock.h"
 #include "base/os.h"
 
+#include <math.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -20,6 +21,8 @@
 #define FLOOR_ROUNDS 30000u
 #define REPEATS      4
 #define FLOOR_MOVED  1.2
+#define ROUNDS       5 /* of each row of a group, in turn */
+#define GROUP_MAX    8
 #define SIDES_MAX    16
 #define MESSAGE_MAX  256
 
@@ -475,20 +478,68 @@ bool tribus_bench_pair_run(tribus_bench_row *row)
 
 /* ---- printing ---- */
 
+static double middle(const double *values, uint32_t n)
+{
+    double sorted[ROUNDS];
+
+    memcpy(sorted, values, n * sizeof(*values));
+    qsort(sorted, n, sizeof(*sorted), compare);
+    return sorted[n / 2];
+}
+
+/* Each number of the row becomes the median of that number in its runs. */
+static void take_medians(tribus_bench_row *row, const tribus_bench_row *runs, uint32_t n)
+{
+    double p50[ROUNDS], p99[ROUNDS], p999[ROUNDS], rate[ROUNDS];
+
+    for (uint32_t i = 0; i < n; i++) {
+        p50[i] = runs[i].stats.p50_ns;
+        p99[i] = runs[i].stats.p99_ns;
+        p999[i] = runs[i].stats.p999_ns;
+        rate[i] = runs[i].stats.rate_per_s;
+    }
+    *row = runs[n - 1u];
+    row->stats = (tribus_bench_stats){.p50_ns = middle(p50, n),
+                                      .p99_ns = middle(p99, n),
+                                      .p999_ns = middle(p999, n),
+                                      .rate_per_s = middle(rate, n)};
+}
+
 bool tribus_bench_pair_group(tribus_bench_row *rows, size_t count)
 {
-    for (int tries = 0; tries < TRIBUS_BENCH_GROUP_TRIES; tries++) {
+    tribus_bench_row runs[GROUP_MAX][ROUNDS];
+    const uint32_t rounds = count > 1 ? ROUNDS : 1;
+    double floor_ns = 0.0;
+    uint32_t n = 0;
+
+    if (count > GROUP_MAX)
+        return false;
+    for (uint32_t tries = 0; n < rounds; tries++) {
         double least = 1e18, most = 0.0;
 
         for (size_t i = 0; i < count; i++) {
-            if (!tribus_bench_pair_run(&rows[i]))
+            runs[i][n] = rows[i];
+            if (!tribus_bench_pair_run(&runs[i][n]))
                 return false;
-            least = rows[i].floor.p50_ns < least ? rows[i].floor.p50_ns : least;
-            most = rows[i].floor.p50_ns > most ? rows[i].floor.p50_ns : most;
+            least = fmin(least, runs[i][n].floor.p50_ns);
+            most = fmax(most, runs[i][n].floor.p50_ns);
         }
-        if (most <= 1.2 * least)
-            break;
+        if (tries >= TRIBUS_BENCH_GROUP_TRIES) {
+            n++; /* it does not come to rest: the floor beside each row says so */
+            continue;
+        }
+        if (most > FLOOR_MOVED * least)
+            continue;
+        if (n > 0 && (least > FLOOR_MOVED * floor_ns || floor_ns > FLOOR_MOVED * least)) {
+            for (size_t i = 0; i < count; i++) /* from the start: of one distance */
+                runs[i][0] = runs[i][n];
+            n = 0;
+        }
+        floor_ns = n == 0 ? least : floor_ns;
+        n++;
     }
+    for (size_t i = 0; i < count; i++)
+        take_medians(&rows[i], runs[i], n);
     return true;
 }
 

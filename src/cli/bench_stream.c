@@ -20,7 +20,7 @@
 #define SPANS_MIN  8u
 #define SPANS_MAX  65536u
 #define FLOOR      20000u
-#define GATHER     40 /* pauses: about 1 us */
+#define GATHER     200 /* pauses: about 5 us */
 #define WORDS      7u
 
 typedef struct stream_shared {
