@@ -168,12 +168,13 @@ TRIBUS_MUST_CHECK tribus_status tribus_session_reclaim_all(tribus_session *sessi
                                                            uint32_t regions_n,
                                                            uint32_t *slots);
 
-/* The registry is a read-only mapping that the agent writes: these calls read it, and look
- * once in 20 ms whether the agent is there. revision changes whenever an object or participant
+/* The registry is a read-only mapping that the agent writes: these calls read it, and a word in
+ * it that the kernel marks when the agent's thread ends; then they look for another agent, once
+ * in 20 ms. revision changes whenever an object or participant
  * comes or goes; bell rings then. */
 uint64_t tribus_session_revision(const tribus_session *session);
-/* The same without looking whether the agent is there: never a system call. For the path of a
- * message; who has nothing to do calls the other. */
+/* The same without looking whether the agent is there: no system call even without an agent.
+ * For the path of a message; who has nothing to do calls the other. */
 uint64_t tribus_session_last_revision(const tribus_session *session);
 tribus_doorbell_shm *tribus_session_bell(const tribus_session *session);
 /* Copy the i-th row that is in use, from *cursor on (start with 0).

@@ -104,7 +104,9 @@ static void serve(tribus_agent *agent)
 {
     struct epoll_event events[EVENTS_A_ROUND];
     int64_t next_ns = 0;
+    tribus_os_mark mark;
 
+    tribus_os_mark_set(&mark, &agent->registry->server);
     while (!agent->stopping || !wind_down(agent)) {
         const int64_t now_ns = tribus_now_ns();
         const int64_t children_ns = tribus_supervise_tick(agent->supervisor, now_ns);
@@ -124,6 +126,7 @@ static void serve(tribus_agent *agent)
         if (agent->changed)
             tribus_agent_announce(agent);
     }
+    tribus_os_mark_clear(&mark);
 }
 
 /* ---- start and end ---- */

@@ -55,6 +55,29 @@ TRIBUS_MUST_CHECK tribus_status tribus_os_futex_wait_any(_Atomic(uint32_t) *cons
                                                          uint32_t count,
                                                          int64_t timeout_ns);
 
+/* ---- a word by which others see that a thread has ended ---- */
+
+/* In a word's bit 30: its thread ended. Before, the word is the thread's number. */
+#define TRIBUS_OS_ENDED UINT32_C(0x40000000)
+
+/* The kernel's list of robust futexes of a thread, with one entry. */
+typedef struct tribus_os_mark {
+    void *first; /* as struct robust_list_head */
+    long word_offset;
+    void *pending;
+    void *next; /* as struct robust_list: the entry */
+    void *before;
+    size_t before_bytes;
+    _Atomic(uint32_t) *word;
+} tribus_os_mark;
+
+/* Put the calling thread's number into *word; when the thread ends, however it ends, the kernel
+ * sets TRIBUS_OS_ENDED there. So whoever maps the word sees a death without a system call.
+ * mark and word: borrowed until clear, by the same thread, which must lock no robust mutex
+ * meanwhile. Where the kernel cannot do it (qemu-user), *word is 0. */
+void tribus_os_mark_set(tribus_os_mark *mark, _Atomic(uint32_t) *word);
+void tribus_os_mark_clear(tribus_os_mark *mark);
+
 /* ---- descriptors over Unix sockets ---- */
 
 /* Send bytes with up to 8 descriptors in one message (SCM_RIGHTS). fds may be NULL. Never

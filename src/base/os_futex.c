@@ -18,6 +18,14 @@
 
 #define WAIT_ANY_MAX 128u
 
+_Static_assert(TRIBUS_OS_ENDED == FUTEX_OWNER_DIED, "the kernel's bit");
+_Static_assert(offsetof(tribus_os_mark, next) == sizeof(struct robust_list_head) &&
+                   offsetof(tribus_os_mark, word_offset) ==
+                       offsetof(struct robust_list_head, futex_offset) &&
+                   offsetof(tribus_os_mark, pending) ==
+                       offsetof(struct robust_list_head, list_op_pending),
+               "the kernel's layout");
+
 static struct timespec span(int64_t ns)
 {
     return (struct timespec){.tv_sec = (time_t)(ns / 1000000000),
@@ -98,4 +106,28 @@ tribus_status tribus_os_futex_wait_any(_Atomic(uint32_t) *const *words,
     if (rc < 0 && errno == ENOSYS)
         return wait_any_in_steps(words, expected, count, timeout_ns);
     return wait_result(rc);
+}
+
+void tribus_os_mark_set(tribus_os_mark *mark, _Atomic(uint32_t) *word)
+{
+    void *now = NULL;
+    size_t bytes = 0;
+
+    *mark = (tribus_os_mark){.word = word};
+    mark->first = &mark->next;
+    mark->next = &mark->first;
+    mark->word_offset = (long)((intptr_t)word - (intptr_t)&mark->next);
+    tribus_store_rlx(word, 0u); /* a hint for others, as all of this */
+    if (syscall(SYS_get_robust_list, 0, &mark->before, &mark->before_bytes) != 0)
+        mark->before = NULL;
+    else if (syscall(SYS_set_robust_list, mark, sizeof(struct robust_list_head)) == 0 &&
+             syscall(SYS_get_robust_list, 0, &now, &bytes) == 0 && now == mark)
+        tribus_store_rlx(word, (uint32_t)syscall(SYS_gettid));
+}
+
+void tribus_os_mark_clear(tribus_os_mark *mark)
+{
+    if (mark->before != NULL)
+        (void)syscall(SYS_set_robust_list, mark->before, mark->before_bytes);
+    tribus_store_rlx(mark->word, TRIBUS_OS_ENDED);
 }

@@ -263,6 +263,13 @@ tribus_status tribus_registry_next_participant(const tribus_registry_shm *regist
     return TRIBUS_EMPTY;
 }
 
+bool tribus_registry_served(const tribus_registry_shm *registry)
+{
+    const uint32_t server = tribus_load_rlx(&registry->server); /* a hint */
+
+    return server != 0 && (server & TRIBUS_OS_ENDED) == 0;
+}
+
 int tribus_registry_alive(const tribus_registry_shm *registry, uint32_t participant,
                           uint32_t epoch)
 {

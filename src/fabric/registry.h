@@ -45,7 +45,9 @@ typedef struct tribus_registry_shm {
     int32_t agent_pid;
     uint64_t agent_start_time; /* tribus_os_start_time(): with the pid an identity */
     uint64_t instance;         /* differs for each run of an agent */
-    uint8_t reserved0[24];
+    uint8_t reserved0[16];
+    _Atomic(uint32_t) server; /* tribus_os_mark_set() of the thread that serves */
+    uint32_t reserved2;
     _Atomic(uint64_t) revision;
     _Atomic(uint32_t) participants_high; /* rows from here on were never used */
     _Atomic(uint32_t) objects_high;
@@ -62,6 +64,7 @@ typedef struct tribus_registry_shm {
 #define TRIBUS_REGISTRY_BYTES sizeof(tribus_registry_shm)
 
 _Static_assert(sizeof(tribus_registry_row_shm) == 128, "a row is two cache lines");
+_Static_assert(offsetof(tribus_registry_shm, server) == 56, "shared layout");
 _Static_assert(offsetof(tribus_registry_shm, revision) == 64, "own cache line");
 _Static_assert(offsetof(tribus_registry_shm, lives) == 128, "shared layout");
 _Static_assert(offsetof(tribus_registry_shm, participants) == 4224, "shared layout");
@@ -115,6 +118,10 @@ void tribus_registry_announce(tribus_registry_shm *registry, tribus_doorbell_shm
 
 /* Check that mem holds a registry. Returns TRIBUS_OK, TRIBUS_VERSION or TRIBUS_CORRUPT. */
 TRIBUS_MUST_CHECK tribus_status tribus_registry_check(const void *mem, size_t bytes);
+
+/* Whether the agent's thread is known to run: the kernel says when it ends. False: it ended, or
+ * nobody knows. */
+bool tribus_registry_served(const tribus_registry_shm *registry);
 
 uint64_t tribus_registry_revision(const tribus_registry_shm *registry);
 

@@ -289,10 +289,15 @@ void tribus_session_look_after(const tribus_session *session)
 {
     tribus_session *s = (tribus_session *)(uintptr_t)session; /* we made it, not const */
     tribus_session_link *link = s->link;
-    const uint64_t ticks = tribus_clock_ticks();
+    uint64_t ticks;
     int64_t now_ns;
     char byte;
 
+    /* As long as it runs and we are on its list, these words say so and nobody is asked. */
+    if (!link->lost && tribus_registry_served(s->registry) &&
+        tribus_registry_alive(s->registry, s->number, s->epoch))
+        return;
+    ticks = tribus_clock_ticks();
     if (ticks < link->next_ticks)
         return;
     now_ns = tribus_now_ns();

@@ -52,8 +52,10 @@ TRIBUS_MUST_CHECK tribus_status tribus_session_ask(tribus_session *s,
                                                    tribus_agent_reply *reply, int *fds,
                                                    int64_t timeout_ns);
 
-/* Once in 20 ms: is the other end of our socket there? Costs a read of the cycle counter
- * otherwise, because loops ask for the revision with every message. */
+/* Is the agent there? Two reads of its registry as long as it is, because loops ask for the
+ * revision with every message: the kernel marks a word there when the agent's thread ends.
+ * Once in 20 ms the socket is looked at instead, when it has ended or the kernel does not
+ * tell. */
 void tribus_session_look_after(const tribus_session *session);
 
 void tribus_session_unmap(tribus_session_mapped *m);

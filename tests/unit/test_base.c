@@ -1,5 +1,6 @@
 #include "check.h"
 
+#include "base/atomic.h"
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/log.h"
@@ -8,6 +9,7 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <signal.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -174,6 +176,51 @@ static void futex_wait_any_returns_when_a_word_differs_or_time_is_up(void)
     CHECK(tribus_os_futex_wait_any(words, same, 0, 0) == TRIBUS_BAD_ARG);
 }
 
+typedef struct marked {
+    _Atomic(uint32_t) *word;
+    tribus_os_mark mark;
+} marked;
+
+static void *set_and_end(void *context)
+{
+    marked *m = context;
+
+    tribus_os_mark_set(&m->mark, m->word);
+    return NULL;
+}
+
+static void word_says_that_its_thread_ended_however_it_ended(void)
+{
+    _Atomic(uint32_t) *word =
+        mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    marked m = {.word = word};
+    uint32_t mine;
+    pthread_t thread;
+    pid_t pid;
+
+    CHECK(word != MAP_FAILED);
+    tribus_os_mark_set(&m.mark, word);
+    mine = tribus_load_rlx(word);
+    CHECK(mine == 0 || mine == (uint32_t)getpid());
+    tribus_os_mark_clear(&m.mark);
+    CHECK(tribus_load_rlx(word) == TRIBUS_OS_ENDED);
+    if (mine == 0)
+        return; /* this kernel does not tell */
+    CHECK(pthread_create(&thread, NULL, set_and_end, &m) == 0);
+    CHECK(pthread_join(thread, NULL) == 0);
+    CHECK((tribus_load_rlx(word) & TRIBUS_OS_ENDED) != 0);
+    pid = fork();
+    CHECK(pid >= 0);
+    if (pid == 0) {
+        tribus_os_mark_set(&m.mark, word);
+        if (tribus_load_rlx(word) != (uint32_t)getpid())
+            _exit(1);
+        (void)raise(SIGKILL);
+    }
+    CHECK(waitpid(pid, NULL, 0) == pid);
+    CHECK(munmap(word, 4096) == 0);
+}
+
 static void start_time_tells_processes_apart(void)
 {
     CHECK(tribus_os_start_time(getpid()) != 0);
@@ -251,6 +298,7 @@ int main(void)
         memory_beyond_the_limit_is_refused_with_the_limits_name();
     descriptors_travel_and_surplus_ones_are_closed();
     futex_wait_any_returns_when_a_word_differs_or_time_is_up();
+    word_says_that_its_thread_ended_however_it_ended();
     start_time_tells_processes_apart();
     random_stream_is_the_published_one();
     log_reaches_the_hook_from_its_least_level_up();
