@@ -3,6 +3,7 @@
  * 4 KiB, 256 KiB and 4 MiB. */
 #include "peer.h"
 
+#include "base/atomic.h"
 #include "base/clock.h"
 #include "base/os.h"
 
@@ -33,23 +34,40 @@ typedef struct ends {
     iox_sub_t subscriber;
 } ends;
 
+/* A name that no run before had: RouDi takes the subscribers of a run that ended away when it
+ * gets to it, and until then each would keep a queue full of our chunks. */
+static bool name_of_run(tribus_bench_end *e, char *name, size_t bytes)
+{
+    _Atomic(uint32_t) *run = e->shared; /* zero at first */
+
+    if (e->side == 0)
+        tribus_store_rel(run, (uint32_t)getpid());
+    while (tribus_load_acq(run) == 0)
+        if (tribus_bench_pair_ended())
+            return false;
+    (void)snprintf(name, bytes, "bench-%u", tribus_load_acq(run));
+    return true;
+}
+
 static bool start(tribus_bench_end *e)
 {
     static ends s;
     const int64_t until = tribus_now_ns() + 20000000000;
-    char name[64];
+    char name[64], run[32];
     iox_pub_options_t po;
     iox_sub_options_t so;
 
+    if (!name_of_run(e, run, sizeof(run)))
+        return false;
     (void)snprintf(name, sizeof(name), "tribus-bench-%d", (int)getpid());
     iox_set_loglevel(Iceoryx_LogLevel_Error);
     iox_runtime_init(name);
     iox_pub_options_init(&po);
     iox_sub_options_init(&so);
     so.queueCapacity = 8;
-    s.publisher = iox_pub_init(&s.publisher_memory, "tribus", "bench",
+    s.publisher = iox_pub_init(&s.publisher_memory, "tribus", run,
                                e->side == 0 ? "there" : "back", &po);
-    s.subscriber = iox_sub_init(&s.subscriber_memory, "tribus", "bench",
+    s.subscriber = iox_sub_init(&s.subscriber_memory, "tribus", run,
                                 e->side == 0 ? "back" : "there", &so);
     while (!iox_pub_has_subscribers(s.publisher) ||
            iox_sub_get_subscription_state(s.subscriber) != SubscribeState_SUBSCRIBED) {
@@ -124,7 +142,9 @@ static pid_t start_roudi(const char *file)
         tribus_os_die_with_parent(SIGTERM);
         (void)dup2(null, 1);
         (void)dup2(null, 2);
-        (void)execlp("iox-roudi", "iox-roudi", "-c", file, (char *)NULL);
+        /* It would take an application under SCHED_FIFO for dead, whose thread that says
+         * otherwise gets no time. */
+        (void)execlp("iox-roudi", "iox-roudi", "-m", "off", "-c", file, (char *)NULL);
         _exit(127);
     }
     return pid;

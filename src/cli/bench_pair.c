@@ -5,7 +5,6 @@
 #include "base/clock.h"
 #include "base/os.h"
 
-#include <math.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -521,8 +520,8 @@ bool tribus_bench_pair_group(tribus_bench_row *rows, size_t count)
             runs[i][n] = rows[i];
             if (!tribus_bench_pair_run(&runs[i][n]))
                 return false;
-            least = fmin(least, runs[i][n].floor.p50_ns);
-            most = fmax(most, runs[i][n].floor.p50_ns);
+            least = runs[i][n].floor.p50_ns < least ? runs[i][n].floor.p50_ns : least;
+            most = runs[i][n].floor.p50_ns > most ? runs[i][n].floor.p50_ns : most;
         }
         if (tries >= TRIBUS_BENCH_GROUP_TRIES) {
             n++; /* it does not come to rest: the floor beside each row says so */
