@@ -6,6 +6,11 @@
  * of that path had all its inputs and waited for its host to finish another stage (with one
  * host for both domains, stages that could run side by side do not); what is left is hand-off:
  * wake-ups, and on the Redis paths encoding, copying and decoding, and their queues.
+ *
+ * What a wake-up costs here and now is measured in the same turns: two threads that wake each
+ * other by a bell and compute nothing, asleep for as long as a host of the case waits for its
+ * next stage. Hand-off is printed as so many of those, beside how often the longest path goes
+ * from one process to another: on a path of n crossings n wake-ups are the least.
  */
 #include "cli/bench_hosts.h"
 #include "cli/bench_case.h"
@@ -13,6 +18,7 @@
 #include "cli/commands.h"
 
 #include "base/os.h"
+#include "cli/bench_wake.h"
 #include "pipeline/pipeline.h"
 
 #include <limits.h>
@@ -24,6 +30,7 @@
 #define ROUNDS      5
 #define MOST        200000u /* samples of one path */
 #define PATIENCE_NS INT64_C(60000000000)
+#define WAKES       40 /* a round */
 
 typedef struct options {
     const char *only, *server;
@@ -164,8 +171,10 @@ typedef struct run_of_case {
     tribus_pipeline *pipe;
     tribus_bench_remote *remote[PATHS];
     samples s[PATHS];
-    double rate; /* of the bus with all runs in flight */
-    bool equal;  /* all paths gave the same bits */
+    tribus_bench_waker *waker;
+    samples wake; /* total: one bare wake-up each */
+    double rate;  /* of the bus with all runs in flight */
+    bool equal;   /* all paths gave the same bits */
 } run_of_case;
 
 static int by_value(const void *a, const void *b)
@@ -210,6 +219,45 @@ static bool one_run(bench *b, run_of_case *r, uint32_t path)
     return remote_run(b, g, r->remote[path], r->s[path].count == 0, &r->s[path]);
 }
 
+/* How often the longest path goes from one process to another: from the submitter, between
+ * hosts, and back. */
+static uint32_t crossings(const bench *b, const tribus_graph *g)
+{
+    uint32_t most[2 + TRIBUS_GRAPH_MOST_STAGES] = {0};
+
+    for (uint32_t i = 0; i < g->node_count; i++) {
+        const uint32_t at = g->order[i];
+        const tribus_graph_node *n = &g->nodes[at];
+
+        for (uint32_t k = 0; k < n->in_count; k++) {
+            const tribus_graph_link *l = &g->links[n->in_links[k]];
+            const bool end = l->from == 0 || at + 1 == g->node_count;
+            const bool crosses =
+                end || (b->o.hosts > 1 && g->nodes[l->from].domain != n->domain);
+
+            if (!l->state && most[l->from] + (crosses ? 1u : 0u) > most[at])
+                most[at] = most[l->from] + (crosses ? 1u : 0u);
+        }
+    }
+    return most[g->node_count - 1];
+}
+
+/* Some bare wake-ups, of who slept for half of what a run of the bus takes. */
+static bool wake_up(run_of_case *r)
+{
+    const samples *bus = &r->s[PATH_BUS];
+    const int64_t run_ns = bus->count > 0 ? bus->busy_ns / bus->count : 0;
+
+    for (int i = 0; i < WAKES && r->wake.count < MOST; i++) {
+        int64_t ns;
+
+        if (!tribus_bench_wake(r->waker, run_ns / 2, &ns))
+            return failed();
+        r->wake.total[r->wake.count++] = ns;
+    }
+    return true;
+}
+
 static bool take_turns(bench *b, run_of_case *r)
 {
     const int64_t share = (int64_t)(b->o.seconds * 1e9) / (ROUNDS * PATHS);
@@ -233,6 +281,8 @@ static bool take_turns(bench *b, run_of_case *r)
                 if (!one_run(b, r, path))
                     return false;
             } while (tribus_now_ns() < until && r->s[path].count < MOST);
+            if (path == PATH_BUS && !wake_up(r))
+                return false;
         }
     }
     r->rate = bus_rate(b, r->pipe, share);
@@ -266,6 +316,8 @@ static bool open_case(bench *b, run_of_case *r)
 
 static void print_rows(const bench *b, run_of_case *r)
 {
+    const int64_t wake = at_share(r->wake.total, r->wake.count, 0.5);
+    const uint32_t crossed = crossings(b, r->pipe->plan->graph);
     int64_t json_total = 0, json_handoff = 0;
     tribus_pipeline_stats stats;
 
@@ -298,9 +350,11 @@ static void print_rows(const bench *b, run_of_case *r)
                    s->count, r->equal ? "true" : "false");
             if (p == PATH_BUS)
                 printf(",\"in_flight\":%u,\"in_flight_runs_per_s\":%.1f,\"hosts\":%lld,"
-                       "\"spin_us\":%lld,\"zero_copy\":%.4f",
+                       "\"spin_us\":%lld,\"zero_copy\":%.4f,\"wake_p50_ns\":%lld,"
+                       "\"handoff_wakes\":%.2f,\"crossings\":%u",
                        stats.most_runs, r->rate, (long long)b->o.hosts,
-                       (long long)b->o.spin_us, stats.zero_copy);
+                       (long long)b->o.spin_us, stats.zero_copy, (long long)wake,
+                       wake > 0 ? (double)handoff / (double)wake : 0.0, crossed);
             printf("}\n");
             continue;
         }
@@ -312,6 +366,11 @@ static void print_rows(const bench *b, run_of_case *r)
                    100.0 * (1.0 - (double)p50 / (double)json_total),
                    (double)json_handoff / (double)(handoff > 0 ? handoff : 1), r->rate,
                    stats.most_runs, r->equal ? "" : ", RESULTS DIFFER");
+        if (p == PATH_BUS)
+            printf("\n%-32s hand-off: %.1f wake-ups of %.1f us, %u crossings: %.1f each",
+                   "", wake > 0 ? (double)handoff / (double)wake : 0.0, (double)wake / 1e3,
+                   crossed,
+                   wake > 0 ? (double)handoff / (double)wake / (double)crossed : 0.0);
         printf("\n");
     }
 }
@@ -329,7 +388,10 @@ static bool run_case(bench *b, const tribus_bench_case *c)
         ok = ok && r.s[p].total != NULL && r.s[p].compute != NULL && r.s[p].queue != NULL &&
              r.s[p].handoff != NULL;
     }
-    ok = ok && open_case(b, &r) && take_turns(b, &r);
+    r.wake.total = calloc(MOST, sizeof(int64_t));
+    r.waker = tribus_bench_wake_start();
+    ok = ok && r.wake.total != NULL && (r.waker != NULL || failed()) && open_case(b, &r) &&
+         take_turns(b, &r);
     if (ok)
         print_rows(b, &r);
     for (uint32_t p = 0; p < PATHS; p++) {
@@ -339,6 +401,8 @@ static bool run_case(bench *b, const tribus_bench_case *c)
         free(r.s[p].queue);
         free(r.s[p].handoff);
     }
+    tribus_bench_wake_stop(r.waker);
+    free(r.wake.total);
     tribus_pipeline_close(r.pipe);
     return ok && r.equal;
 }
