@@ -57,7 +57,8 @@ typedef struct flight {
     uint32_t lane;
     uint32_t type;
     flight_state state;
-    uint64_t stored; /* what `stored` becomes when it has arrived */
+    uint64_t stored;                       /* what `stored` becomes when it has arrived */
+    char entry[TRIBUS_BRIDGE_ENTRY_BYTES]; /* of the stream; "": not told */
 } flight;
 
 typedef struct store {
@@ -75,11 +76,13 @@ typedef struct store {
     lane lanes[MOST_LANES];
     flight flights[MOST_FLIGHT];
     uint32_t first;
-    uint32_t count;                                         /* flights */
-    uint32_t answered;                                      /* of them */
-    bool waiting;                                           /* one of them is a WAIT */
-    bool short_of_replicas;                                 /* said so */
-    char newest[TRIBUS_MSG_END][TRIBUS_BRIDGE_ENTRY_BYTES]; /* entries that we heard of */
+    uint32_t count;         /* flights */
+    uint32_t answered;      /* of them */
+    bool waiting;           /* one of them is a WAIT */
+    bool short_of_replicas; /* said so */
+    /* Entries that are safe, and need not be looked through again. One that was added and is
+     * not safe yet is sent again to the server that replaces this one, which may have it. */
+    char newest[TRIBUS_MSG_END][TRIBUS_BRIDGE_ENTRY_BYTES];
     tribus_bridge_known known;
     _Alignas(8) unsigned char cell[BYTES_OF_CELL];
     char json[TRIBUS_WIRE_JSON_BYTES];
@@ -293,6 +296,8 @@ static void arrived(store *s)
 
             l->flying--;
             l->stored = f->stored;
+            if (f->entry[0] != '\0')
+                memcpy(s->newest[f->type], f->entry, sizeof(f->entry));
             tribus_store_rlx(&l->shm->stored, l->stored); /* a counter, see bus.c */
         }
         s->first = (s->first + 1) % MOST_FLIGHT;
@@ -454,7 +459,7 @@ static tribus_status take_reply(store *s, const redisReply *r)
     } else {
         s->odd &= ~(1ull << f->type);
         if (r->type == REDIS_REPLY_STRING)
-            (void)snprintf(s->newest[f->type], sizeof(s->newest[f->type]), "%.47s", r->str);
+            (void)snprintf(f->entry, sizeof(f->entry), "%.47s", r->str);
         tribus_bridge_side_works(s->side);
     }
     f->state = added(s); /* the server has it */
