@@ -148,6 +148,8 @@ static void destroy(tribus_agent *agent)
     if (agent == NULL)
         return;
     tribus_creator_close(agent);
+    tribus_worker_close(agent, agent->prober); /* its questions name children */
+    agent->prober = NULL;
     if (agent->epoll_fd >= 0)
         tribus_recover_close(
             agent); /* while the lock is ours: an orderly end leaves none */

@@ -5,7 +5,7 @@
  * supervise.c  children and servers            child.c      one process
  * server.c     who answers at a port           ask.c        the questions of other processes
  * creator.c    memory that takes long to make  recover.c    what a killed agent knew
- * lease.c      holders of regions
+ * lease.c      holders of regions            worker.c     a thread beside the loop
  */
 #ifndef TRIBUS_AGENT_AGENT_H
 #define TRIBUS_AGENT_AGENT_H
@@ -14,6 +14,7 @@
 #include "fabric/agent_protocol.h"
 #include "fabric/registry.h"
 #include "agent/supervise.h"
+#include "agent/worker.h"
 
 #include <pthread.h>
 #include <stdbool.h>
@@ -26,7 +27,6 @@
 #define TRIBUS_AGENT_ORPHANS_NS INT64_C(10000000000)
 
 typedef struct tribus_client tribus_client;
-typedef struct tribus_creator tribus_creator;
 
 /* Something that epoll watches. The loop calls ready(); owner is what it belongs to. */
 typedef struct tribus_source {
@@ -107,7 +107,8 @@ struct tribus_agent {
     char rows_path[sizeof(((struct sockaddr_un *)0)->sun_path) + 8];
     uint32_t left_count;      /* of left.c */
     int64_t orphans_until_ns; /* objects of nobody are awaited so long */
-    tribus_creator *creator;
+    tribus_worker *creator;   /* NULL: not needed yet, as the next */
+    tribus_worker *prober;
     tribus_doorbell_shm *bell;
     int registry_fd;
     int bell_fd;

@@ -23,9 +23,10 @@
 #define GOOD_RUN      (10000 * MS_NS) /* after this long the back-off starts over */
 #define SETTLE        (5000 * MS_NS)  /* the next group waits this long for a slow one */
 #define LOOK          (20 * MS_NS)    /* between two looks at a server that starts */
-#define LOOK_EXTERNAL (1000 * MS_NS)
-#define FIRST_PROBE   (300 * MS_NS)
-#define PROBE         (50 * MS_NS)
+#define LOOK_WELL     (2000 * MS_NS)  /* between two at one that is not ours and answers */
+#define LOOK_LEAST    (500 * MS_NS)   /* the same where none answers, doubling */
+#define LOOK_MOST     (8000 * MS_NS)
+#define PROBE         (1000 * MS_NS)
 #define SILENT_LOOKS  3 /* a server on a busy machine may be slow to answer */
 #define STOP_DEFAULT  (3000 * MS_NS)
 #define EXIT_USAGE    2
@@ -47,8 +48,22 @@ typedef struct child {
     int64_t started_ns;
     int64_t due_ns; /* BACKOFF: start again; STARTING: look again; STOPPING: SIGKILL */
     int64_t backoff_ns;
+    bool asking;     /* a question is under way */
+    bool external;   /* a server that is not ours was there */
+    int64_t look_ns; /* from one look at a server that is away to the next */
     uint32_t silent; /* looks in a row at a port that takes connections and says nothing */
 } child;
+
+/* Who answers at a child's port? Asked on a thread: it may take a second, and longer for a
+ * name service, in which nobody would be seen to die. */
+typedef struct question {
+    tribus_work work; /* first */
+    child *child;
+    uint32_t state; /* of the child when it was asked: the answer is for that */
+    int32_t pid;
+    tribus_server_answer answer;
+    char text[224];
+} question;
 
 struct tribus_supervisor {
     tribus_agent *agent;
@@ -324,57 +339,137 @@ static void spawn(child *c, int64_t now_ns)
     tribus_log(TRIBUS_LOG_INFO, "%s started: process %ld", c->row.name, (long)pid);
 }
 
-/* A Redis server that answers there already is used as it is. */
-static void start_redis(child *c, int64_t now_ns)
+/* ---- servers ---- */
+
+/* Look again later, less and less often. */
+static void look_later(child *c, int64_t now_ns)
+{
+    c->look_ns = c->look_ns == 0 ? LOOK_LEAST : c->look_ns * 2;
+    if (c->look_ns > LOOK_MOST)
+        c->look_ns = LOOK_MOST;
+    c->row.state = TRIBUS_CHILD_FAILED;
+    c->due_ns = now_ns + c->look_ns;
+}
+
+/* A server that is not ours cannot be used: say so once for each reason, and look on. */
+static void not_there(child *c, const char *why, int64_t now_ns)
+{
+    if (strcmp(c->row.text, why) != 0) {
+        (void)snprintf(c->row.text, sizeof(c->row.text), "%s", why);
+        tribus_log(TRIBUS_LOG_WARN, "%s: %s", c->row.name, why);
+    }
+    look_later(c, now_ns);
+}
+
+/* A server that answers there already is used as it is, and looked after. */
+static void use_external(child *c, int64_t now_ns)
+{
+    if (c->row.state != TRIBUS_CHILD_EXTERNAL)
+        tribus_log(TRIBUS_LOG_INFO, "%s: using the server that answers at %s:%d%s",
+                   c->row.name, c->host, c->row.port, c->external ? " again" : "");
+    c->row.state = TRIBUS_CHILD_EXTERNAL;
+    c->row.text[0] = '\0';
+    c->external = true;
+    c->look_ns = 0;
+    c->due_ns = now_ns + LOOK_WELL;
+}
+
+static void spawn_server(child *c, int64_t now_ns)
+{
+    if (c->data_folder[0] != '\0' &&
+        tribus_server_command_take_folder(c->data_folder, &c->lock_fd) != TRIBUS_OK)
+        fail(c, tribus_error_text());
+    else
+        spawn(c, now_ns);
+}
+
+/* No server of ours runs: what did the look at the port say? */
+static void take_look(child *c, const question *q, int64_t now_ns)
 {
     char why[256];
-    const tribus_server_answer answer =
-        tribus_server_probe(c->host, c->row.port, &c->tls.cfg, FIRST_PROBE);
 
-    c->silent = answer == TRIBUS_SERVER_SILENT ? c->silent + 1 : 0;
-    switch (answer) {
-    case TRIBUS_SERVER_REDIS:
-        c->row.state = TRIBUS_CHILD_EXTERNAL;
-        c->row.text[0] = '\0';
-        tribus_log(TRIBUS_LOG_INFO, "%s: using the server that answers at %s:%d",
-                   c->row.name, c->host, c->row.port);
+    c->silent = q->answer == TRIBUS_SERVER_SILENT ? c->silent + 1 : 0;
+    if (q->answer == TRIBUS_SERVER_REDIS) {
+        use_external(c, now_ns);
         return;
-    case TRIBUS_SERVER_SILENT:
-        if (c->silent < SILENT_LOOKS) {
+    }
+    if (c->silent > 0 && c->silent < SILENT_LOOKS) { /* it may be busy */
+        if (c->row.state == TRIBUS_CHILD_EXTERNAL || c->row.state == TRIBUS_CHILD_FAILED)
+            c->due_ns = now_ns + LOOK_LEAST;
+        else
             back_off(c, now_ns);
-            return;
-        }
-        /* fall through */
-    case TRIBUS_SERVER_OTHER:
+        return;
+    }
+    if (c->external)
+        (void)snprintf(why, sizeof(why),
+                       "the server at %s:%d does not answer any more; the fabric works "
+                       "without it, and it is looked for again",
+                       c->host, c->row.port);
+    else if (q->answer == TRIBUS_SERVER_NOBODY)
+        (void)snprintf(why, sizeof(why),
+                       "no server answers at %s:%d; the fabric works without it", c->host,
+                       c->row.port);
+    else if (q->answer == TRIBUS_SERVER_REFUSED)
+        (void)snprintf(why, sizeof(why), "%s", q->text);
+    else
         (void)snprintf(why, sizeof(why),
                        "port %d is taken by something that is not Redis: stop it, or set "
-                       "another port for this bus; the fabric works without a server",
-                       c->row.port);
+                       "another port for this bus; the fabric works without a server (%s)",
+                       c->row.port, q->text);
+    if (c->external || !c->spawn)
+        not_there(c, why, now_ns);
+    else if (q->answer == TRIBUS_SERVER_NOBODY)
+        spawn_server(c, now_ns);
+    else
         fail(c, why);
-        return;
-    case TRIBUS_SERVER_REFUSED:
-        (void)snprintf(why, sizeof(why), "%s", tribus_error_text());
-        fail(c, why);
-        return;
-    case TRIBUS_SERVER_NOBODY:
-        break;
+}
+
+static void ask_server(tribus_work *work)
+{
+    question *q = (question *)work;
+
+    q->answer =
+        tribus_server_probe(q->child->host, q->child->row.port, &q->child->tls.cfg, PROBE);
+    if (q->answer != TRIBUS_SERVER_REDIS)
+        (void)snprintf(q->text, sizeof(q->text), "%s", tribus_error_text());
+}
+
+static void take_answer(tribus_agent *agent, tribus_work *work)
+{
+    question *q = (question *)work;
+    child *c = q->child;
+
+    c->asking = false;
+    /* Else the answer is for what was then. */
+    if (agent != NULL && !c->supervisor->stopping && c->row.state == q->state &&
+        c->row.pid == q->pid) {
+        if (q->state != TRIBUS_CHILD_STARTING) {
+            take_look(c, q, tribus_now_ns());
+        } else if (q->answer == TRIBUS_SERVER_REDIS) {
+            c->row.state = TRIBUS_CHILD_UP;
+            c->row.text[0] = '\0';
+        }
     }
-    if (c->spawn) {
-        if (c->data_folder[0] != '\0' &&
-            tribus_server_command_take_folder(c->data_folder, &c->lock_fd) != TRIBUS_OK)
-            fail(c, tribus_error_text());
-        else
-            spawn(c, now_ns);
+    free(q);
+}
+
+static void ask(child *c, int64_t now_ns)
+{
+    tribus_agent *agent = c->supervisor->agent;
+    question *q = calloc(1, sizeof(*q));
+
+    if (q == NULL ||
+        (agent->prober == NULL && tribus_worker_open(agent, &agent->prober) != TRIBUS_OK)) {
+        free(q);
+        back_off(c, now_ns); /* out of memory or threads: that may pass */
         return;
     }
-    if (c->row.text[0] == '\0')
-        tribus_log(TRIBUS_LOG_WARN, "%s: no server answers at %s:%d", c->row.name, c->host,
-                   c->row.port);
-    (void)snprintf(c->row.text, sizeof(c->row.text),
-                   "no server answers at %s:%d; the fabric works without it", c->host,
-                   c->row.port);
-    c->row.state = TRIBUS_CHILD_FAILED; /* and looked for again, in advance() */
-    c->due_ns = now_ns + LOOK_EXTERNAL;
+    q->work = (tribus_work){.run = ask_server, .done = take_answer};
+    q->child = c;
+    q->state = (uint32_t)c->row.state;
+    q->pid = c->row.pid;
+    c->asking = true;
+    tribus_worker_submit(agent->prober, &q->work);
 }
 
 static bool has_joined(const tribus_agent *agent, int32_t pid)
@@ -385,16 +480,10 @@ static bool has_joined(const tribus_agent *agent, int32_t pid)
     return false;
 }
 
-static bool is_up(const child *c)
-{
-    if (c->redis)
-        return tribus_server_probe(c->host, c->row.port, &c->tls.cfg, PROBE) ==
-               TRIBUS_SERVER_REDIS;
-    return has_joined(c->supervisor->agent, c->row.pid);
-}
-
 static void advance(child *c, int64_t now_ns)
 {
+    if (c->asking)
+        return;
     switch ((tribus_child_state)c->row.state) {
     case TRIBUS_CHILD_BACKOFF:
         if (now_ns < c->due_ns)
@@ -402,7 +491,7 @@ static void advance(child *c, int64_t now_ns)
         /* fall through */
     case TRIBUS_CHILD_WAITING:
         if (c->redis)
-            start_redis(c, now_ns);
+            ask(c, now_ns);
         else
             spawn(c, now_ns);
         return;
@@ -410,14 +499,17 @@ static void advance(child *c, int64_t now_ns)
         if (now_ns < c->due_ns)
             return;
         c->due_ns = now_ns + LOOK;
-        if (is_up(c)) {
+        if (c->redis) {
+            ask(c, now_ns);
+        } else if (has_joined(c->supervisor->agent, c->row.pid)) {
             c->row.state = TRIBUS_CHILD_UP;
             c->row.text[0] = '\0';
         }
         return;
     case TRIBUS_CHILD_FAILED:
-        if (c->redis && !c->spawn && now_ns >= c->due_ns)
-            start_redis(c, now_ns);
+    case TRIBUS_CHILD_EXTERNAL:
+        if (c->redis && now_ns >= c->due_ns) /* fail() sets none */
+            ask(c, now_ns);
         return;
     default:
         return;
@@ -435,8 +527,9 @@ static bool settled(const child *c, int64_t now_ns)
 
 static bool is_due_later(const child *c)
 {
-    return c->row.state == TRIBUS_CHILD_STARTING || c->row.state == TRIBUS_CHILD_BACKOFF ||
-           c->row.state == TRIBUS_CHILD_FAILED;
+    return !c->asking && /* the answer wakes the loop */
+           (c->row.state == TRIBUS_CHILD_STARTING || c->row.state == TRIBUS_CHILD_BACKOFF ||
+            c->row.state == TRIBUS_CHILD_FAILED || c->row.state == TRIBUS_CHILD_EXTERNAL);
 }
 
 /* The latest group that still has a running process; false: nothing runs. */

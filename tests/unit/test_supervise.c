@@ -270,6 +270,49 @@ static void a_running_redis_is_used_and_left_alone(void)
     CHECK(rmdir(folder) == 0);
 }
 
+static pid_t run_server(int port)
+{
+    char text[16];
+    pid_t pid;
+
+    (void)snprintf(text, sizeof(text), "%d", port);
+    pid = fork();
+    CHECK(pid >= 0);
+    if (pid == 0) {
+        (void)execlp("redis-server", "redis-server", "--port", text, "--save", "", "--bind",
+                     "127.0.0.1", "--logfile", "/dev/null", (char *)NULL);
+        _exit(127);
+    }
+    return pid;
+}
+
+static void end_server(pid_t pid)
+{
+    int status;
+
+    CHECK(kill(pid, SIGKILL) == 0 && waitpid(pid, &status, 0) == pid);
+}
+
+static void a_server_of_others_that_goes_away_is_looked_for_again(void)
+{
+    const tribus_agent_redis_cfg redis = {.name = "redis-a", .port = free_port()};
+    pid_t pid = run_server(redis.port);
+    tribus_agent *agent =
+        fixture_agent((tribus_agent_cfg){.redis = &redis, .redis_count = 1});
+    tribus_agent_child row;
+
+    (void)wait_state(0, TRIBUS_CHILD_EXTERNAL);
+    end_server(pid);
+    row = wait_state(0, TRIBUS_CHILD_FAILED);
+    CHECK(strstr(row.text, "does not answer any more") != NULL);
+    pid = run_server(redis.port);
+    row = wait_state(0, TRIBUS_CHILD_EXTERNAL);
+    CHECK(row.pid == 0 && row.text[0] == '\0');
+    tribus_agent_stop(agent);
+    CHECK(kill(pid, 0) == 0); /* left alone */
+    end_server(pid);
+}
+
 static void a_taken_port_and_a_missing_program_leave_the_fabric_working(void)
 {
     struct sockaddr_in at = {.sin_family = AF_INET};
@@ -326,6 +369,7 @@ int main(void)
     a_child_that_ignores_sigterm_is_killed_with_all_it_started();
     what_a_dead_child_started_dies_with_it();
     nothing_outlives_a_killed_agent();
+    a_server_of_others_that_goes_away_is_looked_for_again();
     a_taken_port_and_a_missing_program_leave_the_fabric_working();
     if (have_redis()) {
         redis_servers_start_first_and_stop_last();
