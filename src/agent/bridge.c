@@ -22,6 +22,7 @@
 #define SETS         (1u << SETS_BITS)
 #define WAYS         16u /* 65,536 processes of one agent's life in all */
 #define DEFAULT_LOOK 100000000LL
+#define DEFAULT_SPIN 20000LL
 #define MOST_SPIN    1000000000LL
 #define CONNECT_TIME 1000000000LL
 #define ATTEMPTS     4u /* refused before it is worth a line: about half a second */
@@ -324,6 +325,8 @@ static void copy_cfg(tribus_bridge *b, const tribus_bridge_cfg *cfg)
     b->cfg.host_name = b->texts[5];
     if (b->cfg.look_ns <= 0)
         b->cfg.look_ns = DEFAULT_LOOK;
+    if (b->cfg.spin_ns <= 0)
+        b->cfg.spin_ns = DEFAULT_SPIN;
     if (b->cfg.spin_ns > MOST_SPIN)
         b->cfg.spin_ns = MOST_SPIN;
     for (uint32_t bus = 0; bus < TRIBUS_BUSES; bus++) {

@@ -57,7 +57,7 @@ typedef struct tribus_bridge_cfg {
     const char *password; /* NULL: none */
     const tribus_tls_cfg *tls; /* of servers and Sentinels; NULL: they speak plain */
     int64_t look_ns;           /* how often to ask who listens; 0: 100 ms */
-    int64_t spin_ns;           /* poll this long before sleeping; 0: 20 us */
+    int64_t spin_ns; /* look on after a message, yielding, before sleeping; 0: 20 us */
     tribus_bridge_pipeline_fn pipeline; /* NULL: such requests are refused */
     void *pipeline_context;             /* borrowed until stop */
     const char *host_name; /* how other hosts know this one; NULL: that of the system */

@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "bus/bus.h"
 
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -34,6 +35,7 @@ typedef struct inbound {
     uint64_t confirmed; /* and answered */
     int64_t next_ping_ns;
     int64_t heard_ns;
+    int64_t busy_until_ns; /* since the last message: look without sleeping */
     int64_t next_log_ns;
     uint64_t silent; /* complaints since the last line */
     char extra_envelope[TRIBUS_WIRE_TEXT_BYTES];
@@ -200,7 +202,11 @@ static tribus_status turn(inbound *in)
             taken++;
         }
     }
-    if (st == TRIBUS_EMPTY && taken == 0)
+    if (taken > 0)
+        in->busy_until_ns = tribus_deadline_ns(in->side->bridge->cfg.spin_ns);
+    else if (st == TRIBUS_EMPTY && tribus_deadline_left_ns(in->busy_until_ns) > 0)
+        (void)sched_yield(); /* whoever shares our core goes first */
+    else if (st == TRIBUS_EMPTY)
         tribus_bridge_side_sleep(in->side, STEP_NS);
     return st == TRIBUS_EMPTY ? TRIBUS_OK : st;
 }

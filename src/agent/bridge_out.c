@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "bus/bus.h"
 
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -33,7 +34,8 @@ typedef struct outbound {
     bool patterns;
     uint64_t answered; /* what the answer before the last said */
     int64_t next_look_ns;
-    int64_t heard_ns; /* when the last reply came, or the last was due */
+    int64_t heard_ns;      /* when the last reply came, or the last was due */
+    int64_t busy_until_ns; /* look without sleeping; 0: to be set */
     uint32_t last_origin;
     uint32_t failed; /* error replies in a row */
     char channels[MOST_TYPES][TRIBUS_WIRE_CHANNEL_BYTES];
@@ -210,8 +212,7 @@ static tribus_status send_message(outbound *o, const tribus_msg_header *m)
 /* Send what has been published, up to a batch; wait for the first at most timeout_ns. */
 static tribus_status send_batch(outbound *o, int64_t timeout_ns)
 {
-    const tribus_wait_cfg wait = {.spin_ns = o->side->bridge->cfg.spin_ns,
-                                  .timeout_ns = timeout_ns};
+    const tribus_wait_cfg wait = {.spin_ns = 1, .timeout_ns = timeout_ns};
     const tribus_msg_header *m = NULL;
     uint64_t lost = 0;
     tribus_status st = tribus_bus_next_wait(o->sub, &m, &lost, &wait);
@@ -219,13 +220,24 @@ static tribus_status send_batch(outbound *o, int64_t timeout_ns)
     for (uint32_t i = 1;; i++) {
         (void)tribus_add_rlx(&o->counters->lost, lost); /* counter; told without one, too */
         lost = 0;
-        if (st == TRIBUS_OK)
+        if (st == TRIBUS_OK) {
+            o->busy_until_ns = 0; /* begins anew when there are no more */
             st = send_message(o, m);
+        }
         if (st != TRIBUS_OK || i == BATCH)
             break; /* before the next one is taken */
         st = tribus_bus_next(o->sub, &m, &lost);
     }
     return st == TRIBUS_EMPTY || st == TRIBUS_TIMEOUT || st == TRIBUS_FULL ? TRIBUS_OK : st;
+}
+
+/* For a while after a message we look without sleeping: to be woken takes longer than to
+ * send. */
+static bool poll_on(outbound *o)
+{
+    if (o->busy_until_ns == 0)
+        o->busy_until_ns = tribus_deadline_ns(o->side->bridge->cfg.spin_ns);
+    return tribus_deadline_left_ns(o->busy_until_ns) > 0;
 }
 
 /* One turn while connected. */
@@ -247,6 +259,12 @@ static tribus_status turn(outbound *o)
     if (o->sub == NULL) {
         tribus_bridge_side_sleep(o->side, look > 0 && look < STEP_NS ? look : STEP_NS);
         return TRIBUS_OK;
+    }
+    if (poll_on(o)) {
+        st = send_batch(o, 0);
+        if (o->busy_until_ns != 0) /* nothing came: whoever shares our core goes first */
+            (void)sched_yield();
+        return st;
     }
     /* Messages wake us and answers do not. */
     if (o->commands > o->replies)

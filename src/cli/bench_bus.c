@@ -289,11 +289,30 @@ static bool idle_wire(const tribus_bench_bus_run *b)
     return true;
 }
 
+static const struct {
+    const char *name;
+    bool redis;
+    bool (*run)(const tribus_bench_bus_run *b);
+} parts[] = {{"local", false, local},
+             {"subscribers", false, tribus_bench_bus_crowds},
+             {"idle", true, idle_wire},
+             {"wire", true, tribus_bench_bus_wire}};
+
+static bool is_part(const char *name)
+{
+    for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++) {
+        if (strcmp(name, parts[i].name) == 0)
+            return true;
+    }
+    return false;
+}
+
 int tribus_cli_bench_bus(int argc, char **argv)
 {
     static tribus_bench_bus_run b = {.seconds = 0.5};
     const char *server = "redis-server";
-    bool no_redis = false, ok;
+    const char *only = NULL;
+    bool no_redis = false, ok = true;
     int exit_code;
     const tribus_cli_usage usage = {
         "bench bus", "[--json] [--seconds N]",
@@ -303,6 +322,7 @@ int tribus_cli_bench_bus(int argc, char **argv)
     const tribus_cli_option options[] = {
         {"--json", NULL, "one JSON object a row", TRIBUS_CLI_FLAG, &b.json},
         {"--seconds", "N", "to measure each row (0.5)", TRIBUS_CLI_REAL, &b.seconds},
+        {"--only", "ROWS", "local, subscribers, idle or wire", TRIBUS_CLI_TEXT, &only},
         {"--no-redis", NULL, "leave the Redis rows out", TRIBUS_CLI_FLAG, &no_redis},
         {"--redis-server", "PROGRAM", "to start (redis-server)", TRIBUS_CLI_TEXT, &server},
         {"--realtime", NULL, "under SCHED_FIFO: nothing else runs meanwhile",
@@ -314,6 +334,8 @@ int tribus_cli_bench_bus(int argc, char **argv)
         return exit_code;
     if (tribus_os_core_count() < 2)
         return tribus_cli_complain("bench bus", "needs two cores, this machine has one");
+    if (only != NULL && !is_part(only))
+        return tribus_cli_complain("bench bus", "--only %s: no such rows", only);
     if (b.realtime)
         tribus_bench_pair_realtime();
     if (!tribus_bench_agent_start("bench bus", &b.agent))
@@ -322,11 +344,11 @@ int tribus_cli_bench_bus(int argc, char **argv)
         b.redis_up = tribus_bench_redis_start("bench bus", server, &b.redis);
     if (!b.json)
         tribus_bench_pair_print_head();
-    ok = local(&b);
-    if (ok)
-        ok = tribus_bench_bus_crowds(&b);
-    if (ok && b.redis_up)
-        ok = idle_wire(&b) && tribus_bench_bus_wire(&b);
+    for (size_t i = 0; ok && i < sizeof(parts) / sizeof(parts[0]); i++) {
+        if ((only == NULL || strcmp(only, parts[i].name) == 0) &&
+            (b.redis_up || !parts[i].redis))
+            ok = parts[i].run(&b);
+    }
     tribus_bench_redis_stop(&b.redis);
     tribus_bench_agent_stop(&b.agent);
     return ok && (b.redis_up || no_redis) ? TRIBUS_EXIT_DONE : TRIBUS_EXIT_FAILED;

@@ -2,7 +2,7 @@
  *
  * Latency: messages go one at a time, by turns the plain way and over the bridge, so that
  * whatever the machine does meets both. Nobody polls for more than the waits' usual 20 us,
- * between messages everybody is asleep. Both ways end with the same thing in the receiver's
+ * between messages everybody is asleep; then again with a bridge that polls. Both ways end with the same thing in the receiver's
  * hands: JSON text at a plain subscriber, a typed message at a local one (a plain subscriber
  * parses its text to the same struct).
  *
@@ -25,6 +25,7 @@
 #define CHANNEL       "nautilus-marketdata_bus-price_update"
 #define PLAIN_CHANNEL "tribus-bench-price_update"
 #define PACE_NS       250000L /* long enough for everybody to fall asleep */
+#define POLL_NS       1000000 /* longer than PACE_NS: the bridge does not sleep */
 #define PATIENCE_S    10
 #define WARM_UP       64u
 #define AHEAD         8192u /* messages under way; a topic keeps 16,384 */
@@ -140,7 +141,8 @@ static void arrived(wire_shared *s, const wire_context *c, uint64_t i, uint64_t 
 
     if (i >= WARM_UP)
         c->ns[i % WAYS][(i - WARM_UP) / WAYS] = tribus_clock_ns(took);
-    tribus_store_rel(&s->seen, i); /* R1 pairs with A1 in has_arrived */
+    if (i >= 2 || tribus_load_acq(&s->seen) == 0) /* 1 may come late, and often */
+        tribus_store_rel(&s->seen, i);            /* R1 pairs with A1 in has_arrived */
 }
 
 static void summarise(wire_shared *s, const wire_context *c)
@@ -367,10 +369,10 @@ static bool stream(int side, void *shared, void *context)
 
 /* ---- rows ---- */
 
-static bool latency(const tribus_bench_bus_run *b, const char *kase, tribus_bench_fn fn,
-                    double *ratio)
+static bool latency(const tribus_bench_bus_run *b, const char *kase, const char *path,
+                    tribus_bench_fn fn, double *ratio)
 {
-    static const char *const paths[WAYS] = {[PLAIN] = "redis", [BRIDGED] = "bridged"};
+    const char *const paths[WAYS] = {[PLAIN] = "redis", [BRIDGED] = path};
     wire_context c = {.socket_path = b->agent.socket_path,
                       .port = b->redis.port,
                       .rounds = (uint64_t)(b->seconds * 2000)};
@@ -399,13 +401,13 @@ static bool latency(const tribus_bench_bus_run *b, const char *kase, tribus_benc
     return ok;
 }
 
-static bool throughput(const tribus_bench_bus_run *b, const tribus_bridge *bridge,
-                       double *rate)
+static bool throughput(const tribus_bench_bus_run *b, const char *path,
+                       const tribus_bridge *bridge, double *rate)
 {
     wire_context c = {.socket_path = b->agent.socket_path,
                       .port = b->redis.port,
                       .rounds = (uint64_t)(b->seconds * 400000)};
-    tribus_bench_bus_result r = {.kase = "wire-stream", .path = "bridged"};
+    tribus_bench_bus_result r = {.kase = "wire-stream", .path = path};
     tribus_bridge_stats before, after;
     void *shared = NULL;
     bool ok =
@@ -438,25 +440,38 @@ static void raise_server(const tribus_bench_bus_run *b, bool up)
     (void)sched_setscheduler(0, up ? SCHED_FIFO : SCHED_OTHER, &first);
 }
 
-bool tribus_bench_bus_wire(const tribus_bench_bus_run *b)
+/* The three rows with a bridge that polls so long. */
+static bool rows(const tribus_bench_bus_run *b, const char *path, int64_t spin_ns,
+                 double *out, double *in, double *rate)
 {
     tribus_bridge *bridge = NULL;
-    double out = 0.0, in = 0.0, rate = 0.0;
+    const bool ok = tribus_bench_bus_bridge(b, spin_ns, &bridge) &&
+                    latency(b, "wire-out", path, outward, out) &&
+                    latency(b, "wire-in", path, inward, in) &&
+                    throughput(b, path, bridge, rate);
+
+    tribus_bridge_stop(bridge);
+    return ok;
+}
+
+bool tribus_bench_bus_wire(const tribus_bench_bus_run *b)
+{
+    double out[2], in[2], rate[2];
     bool ok;
 
     raise_server(b, true); /* threads inherit it */
-    ok = tribus_bench_bus_bridge(b, 0, &bridge) && latency(b, "wire-out", outward, &out) &&
-         latency(b, "wire-in", inward, &in) && throughput(b, bridge, &rate);
-    tribus_bridge_stop(bridge);
-    raise_server(b, false);
+    ok = rows(b, "bridged", 0, &out[0], &in[0], &rate[0]);
+    raise_server(b, false); /* who polls above everybody stops the kernel's own threads */
+    ok = ok && rows(b, "polling", POLL_NS, &out[1], &in[1], &rate[1]);
     if (ok && !b->json)
         printf(
-            "\nlocal publish to plain subscriber over PUBLISH, p50       %6.2f  (wanted: "
-            "at "
-            "most 1.3)\n"
-            "PUBLISH to local subscriber over plain subscriber, p50    %6.2f  (wanted: at "
-            "most 1.3)\n"
-            "bridged %.0f /s  (wanted: at least 200000)\n\n",
-            out, in, rate);
+            "\nbridge                                        asleep between  polling 1 ms\n"
+            "to a plain subscriber over PUBLISH, p50              %6.2f        %6.2f  "
+            "(wanted: at most 1.3)\n"
+            "to a local subscriber over a plain one, p50          %6.2f        %6.2f  "
+            "(wanted: at most 1.3)\n"
+            "bridged, /s                                    %12.0f  %12.0f  (wanted: at "
+            "least 200000)\n\n",
+            out[0], out[1], in[0], in[1], rate[0], rate[1]);
     return ok;
 }

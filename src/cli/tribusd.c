@@ -304,6 +304,7 @@ static tribus_status start_bridge(const daemon_state *d, const char *socket,
                                                    ? p->redis.password
                                                    : NULL,
                                    .tls = &d->tls,
+                                   .spin_ns = 1000 * p->redis.poll_us + 1, /* 0: default */
                                    .sentinels = p->redis.sentinels,
                                    .replicas = (uint32_t)p->redis.replicas,
                                    .host_name = p->agent.host,

@@ -58,34 +58,53 @@ typedef struct script {
 
 static script answers;
 
-static void *serve(void *context)
+static _Atomic(int) over; /* nobody connects any more: a consumer may have given up */
+
+/* The connection of this input, signed in; -1: there is none. */
+static int welcome(void)
 {
     static const char pong[] = "+PONG\r\n";
-    const uint64_t one = 1;
-    char drop[4096];
-    size_t at = 0;
-    int s;
+    struct pollfd p = {.fd = listener, .events = POLLIN};
+    char ping[256];
 
-    (void)context;
-    for (;;) { /* past one that a consumer gave up at the end of an earlier input */
+    for (;;) {
+        int s;
+
+        if (poll(&p, 1, 10) == 0) {
+            if (tribus_load_rlx(&over) != 0) /* a hint: looked at again and again */
+                return -1;
+            continue;
+        }
         s = accept(listener, NULL, NULL);
         REQUIRE(s >= 0);
-        if (recv(s, drop, sizeof(drop), 0) > 0) /* PING */
-            break;
-        (void)close(s);
+        if (recv(s, ping, sizeof(ping), 0) > 0 &&
+            send(s, pong, sizeof(pong) - 1, MSG_NOSIGNAL) > 0)
+            return s;
+        (void)close(s); /* one that a consumer gave up, perhaps at an earlier input */
     }
-    REQUIRE(send(s, pong, sizeof(pong) - 1, MSG_NOSIGNAL) == (ssize_t)sizeof(pong) - 1);
-    while (at < answers.count) {
+}
+
+static void *serve(void *context)
+{
+    const uint64_t one = 1;
+    const int s = welcome();
+    char drop[4096];
+    size_t at = 0;
+
+    (void)context;
+    while (s >= 0 && at < answers.count) {
         const ssize_t n = send(s, answers.bytes + at, answers.count - at, MSG_NOSIGNAL);
 
         if (n <= 0)
             break; /* it has had enough */
         at += (size_t)n;
     }
-    (void)shutdown(s, SHUT_WR);
-    while (recv(s, drop, sizeof(drop), 0) > 0)
-        ;
-    (void)close(s);
+    if (s >= 0) {
+        (void)shutdown(s, SHUT_WR);
+        while (recv(s, drop, sizeof(drop), 0) > 0)
+            ;
+        (void)close(s);
+    }
     tribus_store_rlx(&bridge->stopping, 1); /* looked at again and again */
     REQUIRE(write(bridge->stop_fd, &one, sizeof(one)) == (ssize_t)sizeof(one));
     return NULL;
@@ -299,6 +318,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     else
         say(data + 1, size - 1);
     tribus_store_rlx(&bridge->stopping, 0);
+    tribus_store_rlx(&over, 0); /* before the thread there is */
     REQUIRE(pthread_create(&server, NULL, serve, NULL) == 0);
     switch (data[0] % 5) {
     case 0:
@@ -316,6 +336,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         consume();
         break;
     }
+    tribus_store_rlx(&over, 1);
     REQUIRE(pthread_join(server, NULL) == 0);
     REQUIRE(read(bridge->stop_fd, &drop, sizeof(drop)) == (ssize_t)sizeof(drop));
     read_all();
