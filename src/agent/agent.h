@@ -117,6 +117,7 @@ struct tribus_agent {
     tribus_doorbell_shm *readers_bell;
     int readers_bell_fd;
     bool has_group, has_readers;
+    bool said_refused; /* a connection, in the log */
     gid_t group, readers_group;
     bool changed; /* announce at the end of the round */
     uint64_t next_generation;

@@ -611,7 +611,11 @@ void tribus_clients_accept(tribus_agent *agent, void *owner, uint32_t events)
         if (st == TRIBUS_OK)
             continue;
         agent->status.refused++;
-        tribus_log(TRIBUS_LOG_WARN, "connection refused: %s", tribus_error_text());
+        if (!agent->said_refused)
+            tribus_log(TRIBUS_LOG_WARN,
+                       "connection refused: %s; more of this is only counted",
+                       tribus_error_text());
+        agent->said_refused = true; /* anybody may try as often as he likes */
         refuse(fd, st == TRIBUS_SYSTEM ? TRIBUS_REFUSED : st);
     }
 }
