@@ -8,12 +8,13 @@
 #   make asan tsan    unit tests under the sanitizers
 #   make install      programs, headers, models, manual under PREFIX (/usr/local)
 #   make bench        every benchmark, as a table
-#   make bench-peers  the fabric against nng, ZeroMQ, iceoryx, Concurrency Kit and Redis
+#   make bench-peers  the fabric against nng, ZeroMQ, iceoryx, Concurrency Kit and Redis; the
+#                     table is in build/bench-peers.txt (ARGS=--realtime on a busy machine)
 #   make soak         10,000 kills, 100,000 rounds with a hostile peer, 5,000 random graphs,
 #                     a million runs (minutes)
 #   make soak-bus     the buses at 50,000 messages a second, all accounted for (SECONDS=3600)
 #   make check-arm64  the fabric's tests on arm64, under qemu-user
-#   make check-models spin models of doorbell, recovery and shared slots
+#   make check-models spin models of doorbell, recovery, shared slots, loaning holders
 #   make test-cuda    what needs an NVIDIA card (ARGS=sanitize: under compute-sanitizer too)
 #   make bench-cuda   hand-offs on an NVIDIA card
 #   make clean        remove what was built, keep what was downloaded
@@ -83,7 +84,7 @@ bench: all
 bench-peers: all
 	@tools/deps.sh peers
 	@cmake --preset release >build/release-configure.log && cmake --build --preset release --target peers
-	@build/release/tribus bench fabric --peers build/release/peers
+	@set -o pipefail; build/release/tribus bench fabric $(ARGS) --peers build/release/peers 2>&1 | tee build/bench-peers.txt
 
 check-arm64: deps
 	@tools/check_arm64.sh

@@ -41,4 +41,8 @@ expect fails reclaim -DNO_WITHDRAW
 expect fails reclaim -DNO_RECOVER
 expect holds holders
 expect fails holders -DCOUNT
+expect holds shared
+expect fails shared -DNO_LOANER
+expect fails shared -DLATE_LOANER
+expect fails shared -DNO_LOANS
 exit $bad

@@ -147,7 +147,7 @@ static void note(tribus_status st)
         faults++;
     CHECK(st == TRIBUS_OK || st > TRIBUS_BAD_ARG || st == TRIBUS_CORRUPT ||
           st == TRIBUS_VERSION || st == TRIBUS_BAD_ARG || st == TRIBUS_POISONED ||
-          st == TRIBUS_PEER_LOST);
+          st == TRIBUS_PEER_LOST || st == TRIBUS_REFUSED);
 }
 
 static void use_ring(unsigned char *mem, size_t bytes)
@@ -251,6 +251,13 @@ static void use_region(const things *t, tribus_random *rnd)
             CHECK(((const unsigned char *)seen)[ref.bytes - 1] <= 255);
         note(tribus_random_below(rnd, 2) ? tribus_region_release(holder, &ref)
                                          : tribus_region_pass(holder, &ref, 1));
+        st = tribus_region_loan(holder, &ref, &mem);
+        note(st);
+        if (st == TRIBUS_OK) {
+            memset(mem, i, 128);
+            note(tribus_region_commit(holder, &ref, 8));
+        }
+        (void)tribus_region_forget(holder, 3);
         (void)tribus_region_reclaim(owner, 0);
         (void)tribus_region_withdraw(owner, 3, &ref, 1);
         (void)tribus_region_recover(holder, NULL, 0);
