@@ -71,6 +71,13 @@ TRIBUS_MUST_CHECK tribus_status tribus_doorbell_wait(tribus_doorbell_shm *const 
                                                      void *context,
                                                      const tribus_wait_cfg *cfg);
 
+/* The same for who expects nothing soon: without a press it looks again after step_ns, where
+ * tribus_doorbell_wait() looks 20 times a second in case that a presser died between publishing
+ * and pressing. */
+TRIBUS_MUST_CHECK tribus_status tribus_doorbell_wait_long(
+    tribus_doorbell_shm *const *bells, uint32_t count, tribus_ready_fn ready, void *context,
+    const tribus_wait_cfg *cfg, int64_t step_ns);
+
 /* To sleep in an event loop instead: arm the bell, look once more at what you wait for, then
  * poll the eventfd. It fires at the next press by anyone who was given it with a set_event()
  * call, and no longer until the bell is armed again. */

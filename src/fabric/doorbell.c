@@ -148,6 +148,14 @@ tribus_status tribus_doorbell_wait(tribus_doorbell_shm *const *bells, uint32_t c
                                    tribus_ready_fn ready, void *context,
                                    const tribus_wait_cfg *cfg)
 {
+    return tribus_doorbell_wait_long(bells, count, ready, context, cfg,
+                                     TRIBUS_SLEEP_STEP_NS);
+}
+
+tribus_status tribus_doorbell_wait_long(tribus_doorbell_shm *const *bells, uint32_t count,
+                                        tribus_ready_fn ready, void *context,
+                                        const tribus_wait_cfg *cfg, int64_t step_ns)
+{
     _Atomic(uint32_t) *words[BELLS_MAX];
     uint32_t seen[BELLS_MAX];
     int64_t deadline_ns;
@@ -174,9 +182,8 @@ tribus_status tribus_doorbell_wait(tribus_doorbell_shm *const *bells, uint32_t c
         TRIBUS_STEP("doorbell wait: announced");
         if (ready(context))
             return TRIBUS_OK;
-        st = tribus_os_futex_wait_any(
-            words, seen, count,
-            left_ns < TRIBUS_SLEEP_STEP_NS ? left_ns : TRIBUS_SLEEP_STEP_NS);
+        st = tribus_os_futex_wait_any(words, seen, count,
+                                      left_ns < step_ns ? left_ns : step_ns);
         if (st != TRIBUS_OK && st != TRIBUS_TIMEOUT)
             return st;
         if (ready(context))

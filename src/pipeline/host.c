@@ -295,7 +295,43 @@ static void give_up(served *v, uint32_t i, uint32_t to)
     v->count--;
     memmove(&v->stages[i], &v->stages[i + 1], (v->count - i) * sizeof(*v->stages));
     free_claim(v, node);
+    tribus_store_rlx(&tribus_plan_host(v->plan, to)->called, 1u); /* shown by the bell */
     tribus_doorbell_press(tribus_plan_host_bell(v->plan, to));
+}
+
+static bool is_called(const served *v)
+{
+    return tribus_load_rlx(&tribus_plan_host(v->plan, v->place)->called) != 0;
+}
+
+bool tribus_host_called(tribus_host *h)
+{
+    bool called = false;
+
+    for (uint32_t i = 0; i < h->plan_count; i++) {
+        if (!is_called(h->plans[i]))
+            continue;
+        tribus_store_rlx(&tribus_plan_host(h->plans[i]->plan, h->plans[i]->place)->called,
+                         0u); /* before the look, so that the next call is met */
+        called = true;
+    }
+    return called;
+}
+
+bool tribus_host_idle(const tribus_host *h)
+{
+    for (uint32_t i = 0; i < h->plan_count; i++) {
+        const tribus_plan *p = h->plans[i]->plan;
+
+        /* counters: a submitter that is between two of them presses a bell */
+        if (tribus_load_rlx(&p->shm->submitted) != tribus_load_rlx(&p->shm->finished))
+            return false;
+        for (uint32_t k = 1; k + 1 < p->graph->node_count; k++)
+            if ((p->graph->nodes[k].domain & h->cfg.domains) != 0 &&
+                tribus_load_rlx(tribus_plan_claim(p, k)) == 0) /* left for another */
+                return false;
+    }
+    return true;
 }
 
 static bool balance(const tribus_host *h, served *v)
@@ -613,7 +649,7 @@ static int something_ready(void *context)
     tribus_host *h = w->host;
 
     for (uint32_t i = 0; i < h->plan_count; i++)
-        if (plan_ready(h->plans[i]))
+        if (plan_ready(h->plans[i]) || is_called(h->plans[i]))
             return 1;
     return stopped(h) || (w->extra != NULL && w->extra(w->context) != 0);
 }
@@ -643,5 +679,8 @@ tribus_status tribus_host_wait(tribus_host *h, tribus_doorbell_shm *extra,
         bells[count++] = tribus_plan_host_bell(h->plans[i]->plan, h->plans[i]->place);
     if (extra != NULL)
         bells[count++] = extra;
-    return tribus_doorbell_wait(bells, count, something_ready, &w, &cfg);
+    return timeout_ns < TRIBUS_HOST_LONG_NS
+               ? tribus_doorbell_wait(bells, count, something_ready, &w, &cfg)
+               : tribus_doorbell_wait_long(bells, count, something_ready, &w, &cfg,
+                                           timeout_ns);
 }

@@ -20,6 +20,8 @@ typedef struct tribus_host tribus_host;
 TRIBUS_MUST_CHECK tribus_status tribus_host_open(const tribus_host_cfg *cfg,
                                                  const tribus_peers *peers,
                                                  tribus_host **out);
+#define TRIBUS_HOST_LONG_NS INT64_C(1000000000)
+
 /* Gives every stage up, so that another host can take it at once. */
 void tribus_host_close(tribus_host *host);
 
@@ -43,7 +45,16 @@ uint32_t tribus_host_balance(tribus_host *host);
 /* Run every stage that is ready, once. Returns how many were. */
 uint32_t tribus_host_step(tribus_host *host);
 
-/* Sleep until a stage is ready, extra (may be NULL) rings, or timeout_ns.
+/* Nothing is in flight in any plan, and every stage of our domains is somebody's: what comes
+ * next is announced by a bell. */
+bool tribus_host_idle(const tribus_host *host);
+
+/* Was a stage given up for us since the last call? tribus_host_wait() ends then. */
+bool tribus_host_called(tribus_host *host);
+
+/* Sleep until a stage is ready, extra (may be NULL) rings, or timeout_ns. From
+ * TRIBUS_HOST_LONG_NS on it is one sleep, for hosts that are idle; a shorter one looks at
+ * everything 20 times a second.
  * Returns as tribus_doorbell_wait(). */
 TRIBUS_MUST_CHECK tribus_status tribus_host_wait(tribus_host *host,
                                                  tribus_doorbell_shm *extra,

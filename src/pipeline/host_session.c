@@ -10,6 +10,10 @@
 /* Between looks at what no bell announces: a stop, a host that died with work of ours. */
 #define TICK_NS INT64_C(100000000)
 
+/* The same when there is nothing to do: what there can be is announced by a bell, and a signal
+ * that comes between a look and the sleep is met then. */
+#define IDLE_NS TRIBUS_HOST_LONG_NS
+
 #define MOST_REFUSED 64u
 
 typedef struct server {
@@ -73,10 +77,11 @@ static bool serve(server *s, const tribus_object *row)
 
 /* Compare the registry with what we serve. Returns false when something is to be met again
  * at the next tick. */
-static void look_around(server *s)
+static bool look_around(server *s)
 {
     tribus_object row;
     uint32_t cursor = 0;
+    bool all = true;
 
     for (uint32_t i = tribus_host_plans(s->host); i-- > 0;) {
         bool over;
@@ -89,10 +94,11 @@ static void look_around(server *s)
         if (row.kind != TRIBUS_OBJECT_PIPELINE ||
             tribus_host_serves(s->host, row.generation) || was_refused(s, row.generation))
             continue;
-        (void)serve(s, &row);
+        all = serve(s, &row) && all;
     }
     (void)tribus_host_balance(s->host);
     (void)tribus_host_take(s->host);
+    return all;
 }
 
 static int registry_changed(void *context)
@@ -112,6 +118,7 @@ tribus_status tribus_host_run(tribus_session *session, const tribus_host_cfg *cf
     server s = {.session = session, .cfg = cfg};
     tribus_peers peers;
     int64_t looked_ns = 0;
+    bool all = false;
     tribus_status st;
 
     tribus_pipeline_peers(session, &peers);
@@ -121,16 +128,17 @@ tribus_status tribus_host_run(tribus_session *session, const tribus_host_cfg *cf
     while (!stopped(&s)) {
         const int64_t now = tribus_now_ns();
 
-        if (registry_changed(&s) || now - looked_ns >= TICK_NS) {
+        if (tribus_host_called(s.host) || registry_changed(&s) ||
+            now - looked_ns >= TICK_NS) {
             s.revision = tribus_session_revision(session); /* first: a change during the
                                                               look is met again */
-            look_around(&s);
+            all = look_around(&s);
             looked_ns = now;
         }
         for (uint32_t burst = 0; burst < 64 && tribus_host_step(s.host) > 0;)
             burst++;
         st = tribus_host_wait(s.host, tribus_session_bell(session), registry_changed, &s,
-                              TICK_NS);
+                              all && tribus_host_idle(s.host) ? IDLE_NS : TICK_NS);
         if (st != TRIBUS_OK && st != TRIBUS_TIMEOUT)
             break;
         st = TRIBUS_OK;

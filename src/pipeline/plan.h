@@ -87,7 +87,8 @@ typedef struct tribus_plan_host_shm {
     _Atomic(uint64_t) who;       /* participant << 32 | epoch; 0: free */
     _Atomic(uint64_t) device[2]; /* its name, for people */
     _Atomic(uint64_t) domains;   /* TRIBUS_DOMAIN_ bits it serves */
-    char unused[32];
+    _Atomic(uint32_t) called;    /* look around: a stage was given up for you */
+    char unused[28];
     char bell[TRIBUS_DOORBELL_BYTES];
     _Atomic(uint64_t) hints[TRIBUS_PLAN_HINT_WORDS];
 } tribus_plan_host_shm;

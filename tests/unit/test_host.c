@@ -144,6 +144,67 @@ static void ml_risk_over_three_processes_equals_the_same_stages_in_one(void)
     nursery_close(&n);
 }
 
+/* ---- nothing to do ---- */
+
+/* How often a process has gone to sleep of its own accord, its first thread. */
+static long sleeps_of(pid_t pid)
+{
+    char path[64], row[256];
+    long n = -1;
+    FILE *f;
+
+    (void)snprintf(path, sizeof(path), "/proc/%d/status", (int)pid);
+    f = fopen(path, "r");
+    CHECK(f != NULL);
+    while (fgets(row, sizeof(row), f) != NULL)
+        (void)sscanf(row, "voluntary_ctxt_switches: %ld", &n);
+    (void)fclose(f);
+    return n;
+}
+
+/* Looking 20 times a second, as it does with a run in flight, it would never be so quiet. */
+static void host_with_nothing_to_do_sleeps(void)
+{
+    static const char text[] =
+        "pipeline: quiet\ninputs: [{name: x, dtype: f32, shape: [16]}]\nstages:\n"
+        "  - {name: a, domain: gpu, operation: affine,\n"
+        "     inputs: [{name: in, dtype: f32, shape: [16]}],\n"
+        "     outputs: [{name: out, dtype: f32, shape: [16]}]}\n"
+        "edges: [{from: x, to: a.in}]\nresults: [a.out]\n";
+    const tribus_pipeline_cfg cfg = {.text = text};
+    nursery n = nursery_open();
+    tribus_agent *agent = fixture_agent((tribus_agent_cfg){0});
+    tribus_session *session = fixture_session("submitter");
+    const pid_t pid = nursery_start(&n, "both", 0);
+    const int64_t deadline = tribus_now_ns() + PATIENCE_NS;
+    tribus_pipeline_result r;
+    tribus_pipeline *pipe;
+    long before, sleeps;
+
+    OK(tribus_pipeline_register(session, &cfg, &pipe));
+    OK(tribus_pipeline_ready_wait(pipe, PATIENCE_NS));
+    do {
+        const int64_t until = tribus_now_ns() + SECOND_NS;
+
+        before = sleeps_of(pid);
+        while (tribus_now_ns() < until)
+            (void)usleep(10000);
+        sleeps = sleeps_of(pid) - before;
+        CHECK(tribus_now_ns() < deadline);
+    } while (sleeps > 5);
+    printf("an idle host went to sleep %ld times in a second\n", sleeps);
+
+    OK(tribus_pipeline_claim(pipe)); /* and is there when it is needed */
+    OK(tribus_pipeline_submit(pipe, 0, NULL));
+    OK(tribus_pipeline_await_wait(pipe, PATIENCE_NS, &r));
+    CHECK(r.status == TRIBUS_OK);
+    tribus_pipeline_release(pipe, r.run);
+    tribus_pipeline_close(pipe);
+    tribus_session_close(session);
+    tribus_agent_stop(agent);
+    nursery_close(&n);
+}
+
 /* ---- kill -9 ---- */
 
 static const char line[] =
@@ -364,6 +425,7 @@ static void no_run_is_lost_or_done_twice_while_hosts_are_killed(void)
 
 int main(void)
 {
+    host_with_nothing_to_do_sleeps();
     host_killed_in_mid_run_is_named_and_its_successor_finishes_the_run();
     pipeline_replaced_under_load_drops_no_run();
     no_run_is_lost_or_done_twice_while_hosts_are_killed();
