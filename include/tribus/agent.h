@@ -45,8 +45,16 @@ typedef struct tribus_agent_child_cfg {
                          those of the next kind when those of this one are up */
     const char *const *argv; /* NULL at the end; argv[0] is looked up in PATH */
     tribus_restart restart;
-    const char
-        *about; /* why it is there and is as it is, one line for who asks; may be NULL */
+    const char *about;      /* why it is as it is, for who asks; may be NULL */
+    const char *const *env; /* "KEY=value", NULL at the end: beside our own; may be NULL */
+    /* Up when this file is there, instead of when it registers. One from before is removed
+     * before each start; a child that never gets so far has failed. May be NULL. */
+    const char *ready_path;
+    const char *const *stop_argv; /* run to end it, instead of SIGTERM; may be NULL */
+    /* Names of earlier children that have a ready_path; may be NULL. with: run only while that
+     * one is up, and begin anew when it does. without: run only once that one has failed. */
+    const char *with;
+    const char *without;
 } tribus_agent_child_cfg;
 
 /* A Redis or Valkey server of one bus. */

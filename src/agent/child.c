@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -42,7 +43,29 @@ tribus_status tribus_child_find(const char *name, char *path, size_t bytes)
     return tribus_error_set(TRIBUS_NOT_FOUND, "%s: no such program in PATH", name);
 }
 
-char **tribus_child_environment(const char *socket_path)
+/* Copy variable to text and let *at point there; returns what is behind it. */
+static char *keep(char **at, char *text, const char *variable)
+{
+    const size_t n = strlen(variable) + 1;
+
+    memcpy(text, variable, n);
+    *at = text;
+    return text + n;
+}
+
+/* Is this variable among those that are set anew? */
+static bool is_set_anew(const char *variable, const char *const *more)
+{
+    const size_t n = strcspn(variable, "=") + 1;
+
+    for (; more != NULL && *more != NULL; more++)
+        if (strncmp(variable, *more, n) == 0)
+            return true;
+    return strncmp(variable, "TRIBUS_SOCKET=", n) == 0 ||
+           strncmp(variable, "NOTIFY_SOCKET=", n) == 0; /* that one is ours to answer */
+}
+
+char **tribus_child_environment(const char *socket_path, const char *const *more)
 {
     static const char key[] = "TRIBUS_SOCKET=";
     const size_t key_bytes = sizeof(key) - 1 + strlen(socket_path) + 1;
@@ -51,20 +74,17 @@ char **tribus_child_environment(const char *socket_path)
 
     for (char **e = environ; e != NULL && *e != NULL; e++, count++)
         bytes += strlen(*e) + 1;
+    for (const char *const *m = more; m != NULL && *m != NULL; m++, count++)
+        bytes += strlen(*m) + 1;
     out = malloc((count + 2) * sizeof(*out) + bytes);
     if (out == NULL)
         return NULL;
     text = (char *)(out + count + 2);
-    for (char **e = environ; e != NULL && *e != NULL && k < count; e++) {
-        const size_t n = strlen(*e) + 1;
-
-        if (strncmp(*e, key, sizeof(key) - 1) == 0 ||
-            strncmp(*e, "NOTIFY_SOCKET=", 14) == 0) /* that one is ours to answer */
-            continue;
-        memcpy(text, *e, n);
-        out[k++] = text;
-        text += n;
-    }
+    for (char **e = environ; e != NULL && *e != NULL && k < count; e++)
+        if (!is_set_anew(*e, more))
+            text = keep(&out[k++], text, *e);
+    for (const char *const *m = more; m != NULL && *m != NULL && k < count; m++)
+        text = keep(&out[k++], text, *m);
     (void)snprintf(text, key_bytes, "%s%s", key, socket_path);
     out[k++] = text;
     out[k] = NULL;

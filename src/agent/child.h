@@ -12,9 +12,9 @@
 TRIBUS_MUST_CHECK tribus_status tribus_child_find(const char *name, char *path,
                                                   size_t bytes);
 
-/* The environment of this process with TRIBUS_SOCKET set; owned by the caller, free() (one
- * block). NULL: no memory. */
-char **tribus_child_environment(const char *socket_path);
+/* The environment of this process with TRIBUS_SOCKET set, and with more ("KEY=value", NULL at
+ * the end; may be NULL); owned by the caller, free() (one block). NULL: no memory. */
+char **tribus_child_environment(const char *socket_path, const char *const *more);
 
 /* Start path with argv and envp: own process group, killed with us, output appended to
  * log_path (emptied first). Returns TRIBUS_OK or TRIBUS_SYSTEM. */

@@ -29,6 +29,7 @@
 #define PROBE         (1000 * MS_NS)
 #define SILENT_LOOKS  3 /* a server on a busy machine may be slow to answer */
 #define STOP_DEFAULT  (3000 * MS_NS)
+#define READY_MOST    (20000 * MS_NS) /* for a file that says so */
 #define EXIT_USAGE    2
 
 typedef struct child {
@@ -36,7 +37,16 @@ typedef struct child {
     tribus_agent_child row;
     uint32_t group;
     tribus_restart restart;
-    char **argv; /* one block */
+    char **argv;      /* one block */
+    char **stop_argv; /* NULL: SIGTERM */
+    char **envp;      /* NULL: the supervisor's */
+    pid_t stopper;    /* runs stop_argv; 0: does not run */
+    char *ready_path; /* NULL: up when it registers */
+    bool was_up;
+    struct child *partner; /* that it runs with, or instead of; NULL: on its own */
+    bool instead;
+    bool standing_by; /* DONE, until the partner's state says otherwise */
+    bool dragged;     /* its partner ended, and we ended it */
     bool redis;
     bool spawn;
     char host[64];
@@ -141,6 +151,50 @@ static tribus_status add(tribus_supervisor *s, const char *name, const char *kin
     return TRIBUS_OK;
 }
 
+static tribus_status add_partner(child *c, const tribus_agent_child_cfg *want)
+{
+    tribus_supervisor *s = c->supervisor;
+    const char *name = want->with != NULL ? want->with : want->without;
+
+    if (name == NULL)
+        return TRIBUS_OK;
+    c->instead = want->with == NULL;
+    for (uint32_t i = 0; i < s->count; i++)
+        if (strcmp(s->children[i].row.name, name) == 0 &&
+            s->children[i].ready_path != NULL && &s->children[i] != c)
+            c->partner = &s->children[i];
+    if (c->partner == NULL)
+        return tribus_error_set(TRIBUS_BAD_ARG,
+                                "child %s: none before it is %s and has a ready_path",
+                                c->row.name, name);
+    return TRIBUS_OK;
+}
+
+static tribus_status add_child(tribus_supervisor *s, const tribus_agent_child_cfg *want,
+                               child **out)
+{
+    child *c;
+    tribus_status st = add(s, want->name, want->kind, want->argv, &c);
+
+    if (st != TRIBUS_OK)
+        return st;
+    *out = c;
+    c->restart = want->restart;
+    (void)snprintf(c->row.about, sizeof(c->row.about), "%s",
+                   want->about != NULL ? want->about : "");
+    if (want->env != NULL)
+        c->envp = tribus_child_environment(s->agent->endpoint.path, want->env);
+    if (want->ready_path != NULL)
+        c->ready_path = strdup(want->ready_path);
+    if (want->stop_argv != NULL)
+        c->stop_argv = copy_argv(want->stop_argv);
+    if ((want->env != NULL && c->envp == NULL) ||
+        (want->ready_path != NULL && c->ready_path == NULL) ||
+        (want->stop_argv != NULL && c->stop_argv == NULL))
+        return tribus_error_set(TRIBUS_NO_MEMORY, "child %s", want->name);
+    return add_partner(c, want);
+}
+
 static tribus_status add_redis(tribus_supervisor *s, const tribus_agent_redis_cfg *r)
 {
     tribus_server_command command;
@@ -180,7 +234,7 @@ tribus_status tribus_supervise_open(tribus_agent *agent, const tribus_agent_cfg 
     (void)snprintf(s->folder, sizeof(s->folder), "%s",
                    cfg->runtime_folder != NULL ? cfg->runtime_folder
                                                : agent->endpoint.folder);
-    s->envp = tribus_child_environment(agent->endpoint.path);
+    s->envp = tribus_child_environment(agent->endpoint.path, NULL);
     s->children = calloc(room + 1u, sizeof(*s->children));
     if (s->envp == NULL || s->children == NULL)
         st = tribus_error_set(TRIBUS_NO_MEMORY, "supervisor of %u children", room);
@@ -192,15 +246,12 @@ tribus_status tribus_supervise_open(tribus_agent *agent, const tribus_agent_cfg 
         const tribus_agent_child_cfg *want = &cfg->children[i];
         child *c = NULL;
 
-        st = add(s, want->name, want->kind, want->argv, &c);
+        st = add_child(s, want, &c);
         if (st != TRIBUS_OK)
             break;
         if (i == 0 || strcmp(c->row.kind, c[-1].row.kind) != 0)
             group++;
         c->group = group;
-        c->restart = want->restart;
-        (void)snprintf(c->row.about, sizeof(c->row.about), "%s",
-                       want->about != NULL ? want->about : "");
     }
     if (st != TRIBUS_OK) {
         tribus_supervise_close(s);
@@ -216,6 +267,9 @@ void tribus_supervise_close(tribus_supervisor *s)
         return;
     for (uint32_t i = 0; i < s->count; i++) {
         free(s->children[i].argv);
+        free(s->children[i].stop_argv);
+        free(s->children[i].envp);
+        free(s->children[i].ready_path);
         if (s->children[i].lock_fd >= 0)
             (void)close(s->children[i].lock_fd);
     }
@@ -265,6 +319,31 @@ static bool again(const child *c)
     return c->restart == TRIBUS_RESTART_ALWAYS || c->row.last_exit != 0;
 }
 
+static void reap_now(pid_t pid)
+{
+    int status;
+
+    (void)kill(-pid, SIGKILL);
+    while (tribus_child_reap(pid, &status) == TRIBUS_EMPTY)
+        (void)usleep(1000);
+}
+
+/* What runs with a child that ended cannot go on. */
+static void drag(const child *c)
+{
+    tribus_supervisor *s = c->supervisor;
+
+    for (uint32_t i = 0; i < s->count; i++) {
+        child *other = &s->children[i];
+
+        if (other->partner == c && !other->instead && other->row.pid != 0 &&
+            other->row.state != TRIBUS_CHILD_STOPPING) {
+            other->dragged = true;
+            (void)kill(-(pid_t)other->row.pid, SIGKILL);
+        }
+    }
+}
+
 static void ended(tribus_agent *agent, void *owner, uint32_t events)
 {
     child *c = owner;
@@ -278,14 +357,23 @@ static void ended(tribus_agent *agent, void *owner, uint32_t events)
         return;
     tribus_agent_unwatch(agent, &c->process);
     c->row.pid = 0;
-    (void)how_it_ended(c, why, sizeof(why));
+    if (c->stopper > 0)
+        reap_now(c->stopper);
+    c->stopper = 0;
+    if (c->dragged)
+        (void)snprintf(why, sizeof(why), "ended because %s did", c->partner->row.name);
+    else
+        (void)how_it_ended(c, why, sizeof(why));
+    c->dragged = false;
+    drag(c);
     if (asked || (c->row.last_exit == 0 && !again(c))) {
         c->row.state = TRIBUS_CHILD_DONE;
         tribus_log(TRIBUS_LOG_INFO, "%s ended: %s", c->row.name, why);
         return;
     }
     (void)snprintf(c->row.text, sizeof(c->row.text), "%s", why);
-    if (!again(c) || c->row.last_exit == EXIT_USAGE) {
+    if (!again(c) || c->row.last_exit == EXIT_USAGE ||
+        (c->ready_path != NULL && !c->was_up)) {
         fail(c, why);
         return;
     }
@@ -306,6 +394,8 @@ static void spawn(child *c, int64_t now_ns)
     int fd = -1;
     tribus_status st = tribus_child_find(c->argv[0], path, sizeof(path));
 
+    if (c->ready_path != NULL)
+        (void)unlink(c->ready_path);
     if (st != TRIBUS_OK) {
         (void)snprintf(why, sizeof(why), "%s%s", tribus_error_text(),
                        c->redis ? "; install the package redis-server or set "
@@ -314,7 +404,8 @@ static void spawn(child *c, int64_t now_ns)
         fail(c, why);
         return;
     }
-    st = tribus_child_start(path, c->argv, c->supervisor->envp, c->log_path, &pid);
+    st = tribus_child_start(path, c->argv, c->envp != NULL ? c->envp : c->supervisor->envp,
+                            c->log_path, &pid);
     if (st == TRIBUS_OK)
         st = tribus_os_pidfd(pid, &fd);
     if (st == TRIBUS_OK)
@@ -322,11 +413,8 @@ static void spawn(child *c, int64_t now_ns)
     if (st != TRIBUS_OK) { /* out of descriptors or processes: that may pass */
         (void)snprintf(c->row.text, sizeof(c->row.text), "%s", tribus_error_text());
         tribus_log(TRIBUS_LOG_WARN, "%s: %s", c->row.name, tribus_error_text());
-        if (pid > 0) {
-            (void)kill(-pid, SIGKILL);
-            while (tribus_child_reap(pid, &c->row.last_exit) == TRIBUS_EMPTY)
-                (void)usleep(1000);
-        }
+        if (pid > 0)
+            reap_now(pid);
         if (fd >= 0)
             (void)close(fd);
         back_off(c, now_ns);
@@ -480,6 +568,34 @@ static bool has_joined(const tribus_agent *agent, int32_t pid)
     return false;
 }
 
+/* For what is no server: those are asked on a thread of their own. */
+static bool is_up(const child *c)
+{
+    if (c->ready_path != NULL)
+        return access(c->ready_path, F_OK) == 0;
+    return has_joined(c->supervisor->agent, c->row.pid);
+}
+
+/* Start it, if its partner lets it run. */
+static void start(child *c, int64_t now_ns)
+{
+    const uint32_t state = c->partner != NULL ? c->partner->row.state : TRIBUS_CHILD_UP;
+
+    if (c->partner != NULL && state != TRIBUS_CHILD_UP && state != TRIBUS_CHILD_FAILED) {
+        c->due_ns = now_ns + LOOK; /* nobody knows yet */
+        return;
+    }
+    c->standing_by = c->partner != NULL && (state == TRIBUS_CHILD_FAILED) != c->instead;
+    if (c->standing_by) {
+        c->row.state = TRIBUS_CHILD_DONE;
+        c->row.text[0] = '\0';
+    } else if (c->redis) {
+        ask(c, now_ns);
+    } else {
+        spawn(c, now_ns);
+    }
+}
+
 static void advance(child *c, int64_t now_ns)
 {
     if (c->asking)
@@ -490,10 +606,11 @@ static void advance(child *c, int64_t now_ns)
             return;
         /* fall through */
     case TRIBUS_CHILD_WAITING:
-        if (c->redis)
-            ask(c, now_ns);
-        else
-            spawn(c, now_ns);
+        start(c, now_ns);
+        return;
+    case TRIBUS_CHILD_DONE:
+        if (c->standing_by)
+            start(c, now_ns);
         return;
     case TRIBUS_CHILD_STARTING:
         if (now_ns < c->due_ns)
@@ -501,9 +618,12 @@ static void advance(child *c, int64_t now_ns)
         c->due_ns = now_ns + LOOK;
         if (c->redis) {
             ask(c, now_ns);
-        } else if (has_joined(c->supervisor->agent, c->row.pid)) {
+        } else if (is_up(c)) {
             c->row.state = TRIBUS_CHILD_UP;
             c->row.text[0] = '\0';
+            c->was_up = true;
+        } else if (c->ready_path != NULL && now_ns - c->started_ns > READY_MOST) {
+            (void)kill(-(pid_t)c->row.pid, SIGKILL); /* its end is the next event */
         }
         return;
     case TRIBUS_CHILD_FAILED:
@@ -545,6 +665,21 @@ static bool last_running(const tribus_supervisor *s, uint32_t *group)
     return any;
 }
 
+static void ask_to_end(child *c)
+{
+    char path[512], log_path[sizeof(c->log_path) + 8];
+
+    (void)snprintf(log_path, sizeof(log_path), "%s/%s-stop.log", c->supervisor->folder,
+                   c->row.name);
+    if (c->stop_argv != NULL && c->stopper == 0 &&
+        tribus_child_find(c->stop_argv[0], path, sizeof(path)) == TRIBUS_OK &&
+        tribus_child_start(path, c->stop_argv,
+                           c->envp != NULL ? c->envp : c->supervisor->envp, log_path,
+                           &c->stopper) == TRIBUS_OK)
+        return;
+    (void)kill((pid_t)c->row.pid, SIGTERM);
+}
+
 static int64_t stop_some(tribus_supervisor *s, int64_t now_ns)
 {
     uint32_t group = 0;
@@ -563,7 +698,7 @@ static int64_t stop_some(tribus_supervisor *s, int64_t now_ns)
         if (c->row.state != TRIBUS_CHILD_STOPPING) {
             c->row.state = TRIBUS_CHILD_STOPPING;
             c->due_ns = now_ns + s->stop_timeout_ns;
-            (void)kill((pid_t)c->row.pid, SIGTERM);
+            ask_to_end(c);
         } else if (now_ns >= c->due_ns) {
             tribus_log(TRIBUS_LOG_WARN, "%s does not stop: killed", c->row.name);
             (void)kill(-(pid_t)c->row.pid, SIGKILL); /* it leads its group: child.c */

@@ -156,8 +156,10 @@ static start_state look(const tribus_start_cfg *cfg, bool quiet, uint32_t *engin
                                   &count) != TRIBUS_OK)
         return START_WAITING;
     for (uint32_t i = 0; i < count; i++) {
-        /* Without a server the fabric alone goes on; without an engine nothing does. */
-        if (rows[i].state == TRIBUS_CHILD_FAILED && strcmp(rows[i].kind, "redis") != 0) {
+        /* Without a server the fabric alone goes on, without MPS one host serves both domains;
+         * without an engine nothing goes on. */
+        if (rows[i].state == TRIBUS_CHILD_FAILED && strcmp(rows[i].kind, "redis") != 0 &&
+            strcmp(rows[i].kind, "mps") != 0) {
             complain_about(cfg, &rows[i], "");
             return START_FAILED;
         }

@@ -4,12 +4,14 @@
  */
 #include "agent/acl.h"
 #include "agent/bridge.h"
+#include "agent/child.h"
 #include "agent/hosts.h"
 #include "agent/scrape.h"
 #include "base/error.h"
 #include "base/log.h"
 #include "base/os.h"
 #include "cli/cli.h"
+#include "monitor/nvml.h"
 #include "pipeline/pipeline_answer.h"
 #include "tribus/agent.h"
 #include "tribus/session.h"
@@ -27,6 +29,7 @@
 #include <unistd.h>
 
 #define CHILDREN_MOST 16u
+#define MPS_CONTROL   "nvidia-cuda-mps-control"
 #define ARGS_MOST     (16u + 2u * TRIBUS_CLI_LIST_MAX)
 
 /* One child's command line; numbers are kept as text beside it. */
@@ -48,6 +51,12 @@ typedef struct daemon_state {
     char data_folder[192];                    /* "": servers keep nothing */
     char password[TRIBUS_ACL_PASSWORD_BYTES]; /* of the agent, with redis.secure */
     tribus_hosts hosts;
+    struct {
+        char program[512];
+        char folder[128], ready[144]; /* its pipes and logs; the pipe that says it is up */
+        char pipes[160], logs[160];
+        const char *argv[3], *env[3];
+    } mps;
     tribus_agent_child_cfg children[CHILDREN_MOST];
     tribus_tls_cfg tls;
     command commands[CHILDREN_MOST];
@@ -103,6 +112,12 @@ static void add_host(daemon_state *d, const tribus_hosts_row *host)
     size_t n = 1;
 
     d->children[d->child_count - 1].about = host->about;
+    if (host->with_mps) {
+        d->children[d->child_count - 1].with = TRIBUS_HOSTS_MPS;
+        d->children[d->child_count - 1].env = d->mps.env;
+    }
+    if (host->without_mps)
+        d->children[d->child_count - 1].without = TRIBUS_HOSTS_MPS;
     (void)snprintf(c->numbers[0], sizeof(c->numbers[0]), "%lld", (long long)host->core);
     (void)snprintf(c->numbers[1], sizeof(c->numbers[1]), "%lld", (long long)host->spin_us);
     c->argv[n++] = "host";
@@ -131,6 +146,56 @@ static void add_engine(daemon_state *d, const char *name, bool enabled)
     finish_command(d, c, 3);
 }
 
+/* Why MPS cannot run here; NULL: it can. */
+static const char *no_mps(char *path, size_t bytes)
+{
+    const char *why = NULL;
+
+    if (tribus_child_find(MPS_CONTROL, path, bytes) != TRIBUS_OK) {
+        tribus_error_clear();
+        return MPS_CONTROL " is not in PATH: it comes with NVIDIA's driver";
+    }
+    return tribus_nvml_count(&why) == 0 ? why : NULL;
+}
+
+/* NVIDIA's MPS, whose server runs the kernels of several processes in one context: a child
+ * with a folder for its pipes and logs that only we and our hosts use. Decides on the hosts. */
+static void add_mps(daemon_state *d)
+{
+    static const char *const end[] = {"sh", "-c", "echo quit | " MPS_CONTROL, NULL};
+    const char *why = NULL;
+    tribus_agent_child_cfg *c;
+
+    if (tribus_hosts_want_mps(&d->platform))
+        why = no_mps(d->mps.program, sizeof(d->mps.program));
+    tribus_hosts_choose(&d->platform, why, &d->hosts);
+    if (!d->hosts.mps)
+        return;
+    (void)snprintf(d->mps.folder, sizeof(d->mps.folder), "%s/mps", d->runtime_folder);
+    if (tribus_os_private_folder(d->runtime_folder) != TRIBUS_OK ||
+        tribus_os_private_folder(d->mps.folder) != TRIBUS_OK) {
+        tribus_hosts_choose(&d->platform, tribus_error_text(), &d->hosts);
+        return;
+    }
+    (void)snprintf(d->mps.ready, sizeof(d->mps.ready), "%s/control", d->mps.folder);
+    (void)snprintf(d->mps.pipes, sizeof(d->mps.pipes), "CUDA_MPS_PIPE_DIRECTORY=%s",
+                   d->mps.folder);
+    (void)snprintf(d->mps.logs, sizeof(d->mps.logs), "CUDA_MPS_LOG_DIRECTORY=%s",
+                   d->mps.folder);
+    d->mps.env[0] = d->mps.pipes;
+    d->mps.env[1] = d->mps.logs;
+    c = &d->children[d->child_count];
+    (void)add_child(d, TRIBUS_HOSTS_MPS, TRIBUS_HOSTS_MPS);
+    d->mps.argv[0] = d->mps.program;
+    d->mps.argv[1] = "-f";
+    c->argv = d->mps.argv;
+    c->env = d->mps.env;
+    c->ready_path = d->mps.ready;
+    c->stop_argv = end;
+    c->restart = TRIBUS_RESTART_ALWAYS;
+    c->about = "gpu.mps is set";
+}
+
 static void fill(daemon_state *d)
 {
     const tribus_platform *p = &d->platform;
@@ -142,7 +207,7 @@ static void fill(daemon_state *d)
             p->engine_logic_bus.host, p->engine_logic_bus.port, p->engine_logic_bus.spawn);
     add_bus(d, "redis-neural-gpu", TRIBUS_BUS_NEURAL_GPU, p->neural_gpu_bus.enabled,
             p->neural_gpu_bus.host, p->neural_gpu_bus.port, p->neural_gpu_bus.spawn);
-    tribus_hosts_choose(p, &d->hosts);
+    add_mps(d);
     for (uint32_t i = 0; i < d->hosts.count; i++)
         add_host(d, &d->hosts.rows[i]);
     if (d->hosts.count > 0)

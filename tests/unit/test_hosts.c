@@ -17,7 +17,7 @@ static tribus_hosts hosts_of(const char *neural, const char *gpu)
                    gpu != NULL ? gpu : "cpu");
     p.neural_host.core = 3;
     p.gpu_host.core = 5;
-    tribus_hosts_choose(&p, &h);
+    tribus_hosts_choose(&p, NULL, &h);
     return h;
 }
 
@@ -74,8 +74,34 @@ static void a_domain_that_is_off_gets_no_host(void)
     CHECK(h.count == 0);
 }
 
+static void under_mps_one_card_has_a_host_a_domain_and_one_that_stands_by(void)
+{
+    tribus_platform p;
+    tribus_hosts h;
+
+    tribus_platform_init(&p);
+    (void)snprintf(p.neural_host.device, sizeof(p.neural_host.device), "cuda:0");
+    (void)snprintf(p.gpu_host.device, sizeof(p.gpu_host.device), "cuda:0");
+    CHECK(!p.gpu.mps && !tribus_hosts_want_mps(&p));
+    p.gpu.mps = true;
+    CHECK(tribus_hosts_want_mps(&p));
+    tribus_hosts_choose(&p, NULL, &h);
+    CHECK(h.mps && h.count == 3);
+    CHECK(h.rows[0].with_mps && h.rows[1].with_mps && h.rows[2].without_mps);
+    CHECK(strncmp(h.rows[0].about, "one host per domain under MPS: ", 31) == 0);
+    CHECK_TEXT(h.rows[1].about, h.rows[0].about);
+    CHECK(strstr(h.rows[2].about, "MPS failed") != NULL);
+    tribus_hosts_choose(&p, "there is no driver", &h);
+    CHECK(!h.mps && h.count == 1 && !h.rows[0].without_mps);
+    CHECK_TEXT(h.rows[0].about,
+               "one host for both domains: gpu.mps is set, but there is no driver");
+    (void)snprintf(p.gpu_host.device, sizeof(p.gpu_host.device), "cuda:1");
+    CHECK(!tribus_hosts_want_mps(&p));
+}
+
 int main(void)
 {
+    under_mps_one_card_has_a_host_a_domain_and_one_that_stands_by();
     both_domains_on_one_card_are_one_host();
     two_cards_are_a_host_each();
     without_two_domains_on_cards_there_is_a_host_a_domain();
