@@ -9,13 +9,16 @@
 
 #define PATIENCE_NS (120 * SECOND_NS)
 
+/* Of the hosts of a nursery, NULL: the CPU; set it before nursery_open(). */
+static const char *nursery_device;
+
 /* A host in a process of its own, made before this process has threads. It connects when
  * the agent is there, which it waits for. */
 static inline void host_main(const char *name, uint32_t domains)
 {
     const tribus_session_cfg session_cfg = {
         .socket_path = fixture_path(), .name = name, .role = "host"};
-    const tribus_host_cfg cfg = {.domains = domains};
+    const tribus_host_cfg cfg = {.domains = domains, .device = nursery_device};
     const int64_t deadline = tribus_now_ns() + PATIENCE_NS;
     tribus_session *session;
     tribus_status st;
