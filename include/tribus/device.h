@@ -195,6 +195,16 @@ uint32_t tribus_device_list(tribus_device_row *rows, uint32_t most);
 TRIBUS_MUST_CHECK tribus_status tribus_device_open(const char *name, tribus_device **out);
 void tribus_device_close(tribus_device *device);
 
+/* From here on run kernels on one of two parts of the device's multiprocessors only, so that
+ * another process can have the other: the first, or the rest. first: fraction, 0 < first < 1,
+ * of the first part, rounded as the device wants it; the same in both processes. Call it
+ * before anything else.
+ * Returns TRIBUS_OK, TRIBUS_BAD_ARG, TRIBUS_UNSUPPORTED (the device, its driver or that
+ * fraction; the text says which), TRIBUS_NO_MEMORY or TRIBUS_SYSTEM; on a fault the device is
+ * whole. */
+TRIBUS_MUST_CHECK tribus_status tribus_device_take_part(tribus_device *device, double first,
+                                                        bool rest);
+
 const char *tribus_device_name(const tribus_device *device); /* "cpu", "cuda:0" */
 int32_t tribus_device_type(const tribus_device *device);
 int32_t tribus_device_index(const tribus_device *device);

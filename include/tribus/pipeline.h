@@ -300,6 +300,9 @@ typedef struct tribus_host_cfg {
     const char *device; /* NULL: "cpu" */
     uint32_t threads;   /* that share one stage's computation; 0: 1 */
     int64_t spin_ns;    /* as tribus_wait_cfg; negative: never sleep (own core) */
+    /* Fraction of a card's multiprocessors for the neural domain, the rest for gpu; 0: none.
+     * Only for a host of one domain; where the card cannot, it is whole and the log says so. */
+    double neural_part;
     /* Asked between stages and at least every 100 ms: nonzero to stop. NULL: never. */
     int (*stopped)(void *context);
     void *context;

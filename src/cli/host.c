@@ -105,6 +105,7 @@ int tribus_cli_host(int argc, char **argv)
         o.socket = platform.agent.socket;
     cfg.device = o.device;
     cfg.threads = (uint32_t)o.threads;
+    cfg.neural_part = (double)platform.gpu.neural_share / 100.0;
     cfg.spin_ns = o.spin_us < 0 ? -1 : o.spin_us == 0 ? 1 : o.spin_us * 1000;
     tribus_cli_catch_signals();
     tribus_cli_log_to_stderr("host", TRIBUS_LOG_INFO);

@@ -22,6 +22,9 @@ typedef struct tribus_cu_opaque_module *tribus_cu_module;
 typedef struct tribus_cu_opaque_function *tribus_cu_function;
 typedef struct tribus_cu_opaque_graph *tribus_cu_graph;
 typedef struct tribus_cu_opaque_graph_exec *tribus_cu_graph_exec;
+typedef struct tribus_cu_opaque_green *tribus_cu_green; /* CUgreenCtx */
+typedef struct tribus_cu_opaque_resource_desc
+    *tribus_cu_resource_desc; /* CUdevResourceDesc */
 
 enum { /* CUresult */
        TRIBUS_CU_OK = 0,
@@ -62,7 +65,9 @@ enum { /* flags of the calls */
        TRIBUS_CU_GRANULARITY_RECOMMENDED = 1,
        TRIBUS_CU_FUNC_MAX_DYNAMIC_SHARED = 8,
        TRIBUS_CU_FUNC_NON_PORTABLE_CLUSTER = 14,
-       TRIBUS_CU_CAPTURE_THREAD_LOCAL = 1
+       TRIBUS_CU_CAPTURE_THREAD_LOCAL = 1,
+       TRIBUS_CU_RESOURCE_SM = 1,
+       TRIBUS_CU_GREEN_DEFAULT_STREAM = 1
 };
 
 typedef struct tribus_cu_location { /* CUmemLocation */
@@ -86,7 +91,15 @@ typedef struct tribus_cu_access { /* CUmemAccessDesc */
     int32_t flags;
 } tribus_cu_access;
 
+typedef struct tribus_cu_resource { /* CUdevResource of the type SM; CUDA 12.4 on */
+    int32_t type;
+    uint8_t reserved[92];
+    uint32_t multiprocessors; /* sm.smCount */
+    uint8_t more[44];
+} tribus_cu_resource;
+
 #ifndef __cplusplus
+_Static_assert(sizeof(tribus_cu_resource) == 144, "ABI");
 _Static_assert(sizeof(tribus_cu_allocation) == 32, "ABI");
 _Static_assert(sizeof(tribus_cu_access) == 12, "ABI");
 #endif

@@ -5,6 +5,7 @@
 #include "device/cuda_image.h"
 #include "device/cuda_memory.h"
 #include "device/cuda_queue.h"
+#include "device/cuda_share.h"
 #include "device/cuda_watch.h"
 
 #include <stdio.h>
@@ -151,6 +152,7 @@ void tribus_cuda_context_close(tribus_cuda_context *c)
         tribus_cuda_graph_close_all(c);
         tribus_cuda_stream_close(&c->main);
         tribus_cuda_stream_close(&c->rescue);
+        tribus_cuda_share_close(c);
         tribus_cuda_queue_pages_close(c);
         tribus_cuda_memory_close_all(c);
         for (uint32_t i = 0; i < c->module_count; i++)

@@ -57,6 +57,7 @@ struct tribus_cuda_context {
     uint32_t function_count;
     tribus_cuda_stream main;   /* kernels run here */
     tribus_cuda_stream rescue; /* nothing waits here: poison, peeks, copies of the watch */
+    tribus_cu_green green;     /* main is a stream of it; NULL: of the whole card */
     size_t granularity;        /* of shared memory */
     int32_t multiprocessors;
     bool memops; /* 64-bit wait and write of streams */

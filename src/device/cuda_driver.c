@@ -22,6 +22,13 @@ static const symbol symbols[] = {
 #undef CALL
 };
 
+static const symbol green[] = {
+#define CALL(field, symbol, args) {symbol, offsetof(tribus_cuda_driver, field)},
+#include "device/cuda_calls_green.def"
+#undef CALL
+};
+#define GREEN (sizeof(green) / sizeof(green[0]))
+
 /* Functions are looked up as data pointers; POSIX says that both have one size. */
 static bool look_up(tribus_cuda_driver *driver, char *why, size_t why_bytes)
 {
@@ -38,6 +45,20 @@ static bool look_up(tribus_cuda_driver *driver, char *why, size_t why_bytes)
         memcpy((unsigned char *)driver + symbols[i].offset, &found, sizeof(found));
     }
     return true;
+}
+
+/* Green contexts: all of their calls or none. */
+static void look_up_green(tribus_cuda_driver *driver)
+{
+    void *found[GREEN];
+
+    for (size_t i = 0; i < GREEN; i++) {
+        found[i] = dlsym(driver->library, green[i].name);
+        if (found[i] == NULL)
+            return;
+    }
+    for (size_t i = 0; i < GREEN; i++)
+        memcpy((unsigned char *)driver + green[i].offset, &found[i], sizeof(found[i]));
 }
 
 static const char *text_of(const tribus_cuda_driver *driver, tribus_cu_result result)
@@ -97,6 +118,7 @@ tribus_status tribus_cuda_driver_load(const char *path, tribus_cuda_driver *out,
         tribus_cuda_driver_unload(out);
         return tribus_error_set(TRIBUS_UNSUPPORTED, "%s", why);
     }
+    look_up_green(out);
     return TRIBUS_OK;
 }
 

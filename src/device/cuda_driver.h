@@ -24,6 +24,7 @@
 typedef struct tribus_cuda_driver {
 #define CALL(field, symbol, args) tribus_cu_result(*field) args;
 #include "device/cuda_calls.def"
+#include "device/cuda_calls_green.def" /* all NULL where one is missing */
 #undef CALL
     void *library;
     int version; /* 1000 * major + 10 * minor of the CUDA that the driver supports */

@@ -179,3 +179,18 @@ tribus_status tribus_device_synchronise_wait(tribus_device *device, int64_t time
         return TRIBUS_OK;
     return device->ops->synchronise_wait(device, timeout_ns);
 }
+
+tribus_status tribus_device_take_part(tribus_device *device, double first, bool rest)
+{
+    tribus_status st;
+
+    if (!(first > 0.0 && first < 1.0))
+        return tribus_error_set(TRIBUS_BAD_ARG, "a part of %s: %g is not between 0 and 1",
+                                device->name, first);
+    if (device->ops->take_part == NULL)
+        return tribus_error_set(TRIBUS_UNSUPPORTED, "%s has no parts", device->name);
+    st = device->ops->take_part(device, first, rest);
+    if (st != TRIBUS_OK)
+        tribus_error_add("a part of %s", device->name);
+    return st;
+}

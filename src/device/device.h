@@ -72,6 +72,8 @@ struct tribus_device_ops {
                                 const tribus_kernel_args *args);
     /* (optional) NULL: kernel_run is complete when it returns. */
     tribus_status (*synchronise_wait)(tribus_device *device, int64_t timeout_ns);
+    /* (optional) NULL: the device has no parts. */
+    tribus_status (*take_part)(tribus_device *device, double first, bool rest);
 };
 
 extern const tribus_device_ops tribus_device_cpu;

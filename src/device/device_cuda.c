@@ -7,6 +7,7 @@
 #include "device/cuda_image.h"
 #include "device/cuda_kernels.h"
 #include "device/cuda_memory.h"
+#include "device/cuda_share.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -157,6 +158,14 @@ static tribus_status cuda_synchronise_wait(tribus_device *device, int64_t timeou
     return st == TRIBUS_OK ? tribus_cuda_stream_wait(&c->main, timeout_ns) : st;
 }
 
+static tribus_status cuda_take_part(tribus_device *device, double first, bool rest)
+{
+    tribus_cuda_context *c = context_of(device);
+    const tribus_status st = tribus_cuda_context_enter(c);
+
+    return st == TRIBUS_OK ? tribus_cuda_share_take(c, first, rest) : st;
+}
+
 const tribus_device_ops tribus_device_cuda = {
     .kind = "cuda",
     .type = TRIBUS_DEVICE_CUDA,
@@ -174,4 +183,5 @@ const tribus_device_ops tribus_device_cuda = {
     .scratch_destroy = cuda_scratch_destroy,
     .kernel_run = cuda_kernel_run,
     .synchronise_wait = cuda_synchronise_wait,
+    .take_part = cuda_take_part,
 };

@@ -51,6 +51,29 @@ static bool stopped(const tribus_host *host)
     return host->cfg.stopped != NULL && host->cfg.stopped(host->cfg.context) != 0;
 }
 
+/* The part of the card that is our domain's, if there is to be one. */
+static void take_part(const tribus_host *h)
+{
+    const bool gpu = h->cfg.domains == TRIBUS_DOMAIN_GPU;
+
+    if (h->cfg.neural_part <= 0.0 || h->device == h->cpu)
+        return;
+    if (!gpu && h->cfg.domains != TRIBUS_DOMAIN_NEURAL) {
+        tribus_log(TRIBUS_LOG_WARN,
+                   "gpu.neural_share: a host of both domains runs one stage at a time, on "
+                   "the whole card; gpu.mps gives each domain a host");
+        return;
+    }
+    if (tribus_device_take_part(h->device, h->cfg.neural_part, gpu) == TRIBUS_OK) {
+        tribus_log(TRIBUS_LOG_INFO, "gpu.neural_share: %s part of %s",
+                   gpu ? "the second" : "the first", h->device_name);
+        return;
+    }
+    tribus_log(TRIBUS_LOG_WARN, "gpu.neural_share: %s; going on with the whole card",
+               tribus_error_text());
+    tribus_error_clear();
+}
+
 tribus_status tribus_host_open(const tribus_host_cfg *cfg, const tribus_peers *peers,
                                tribus_host **out)
 {
@@ -77,6 +100,7 @@ tribus_status tribus_host_open(const tribus_host_cfg *cfg, const tribus_peers *p
     }
     (void)snprintf(h->device_name, sizeof(h->device_name), "%s",
                    tribus_device_name(h->device));
+    take_part(h);
     *out = h;
     return TRIBUS_OK;
 }

@@ -52,3 +52,7 @@ SAME(offsetof(tribus_cu_allocation, win32),
 SAME(offsetof(tribus_cu_allocation, location), offsetof(CUmemAllocationProp, location));
 SAME(sizeof(tribus_cu_access), sizeof(CUmemAccessDesc));
 SAME(offsetof(tribus_cu_access, flags), offsetof(CUmemAccessDesc, flags));
+SAME(TRIBUS_CU_RESOURCE_SM, CU_DEV_RESOURCE_TYPE_SM);
+SAME(TRIBUS_CU_GREEN_DEFAULT_STREAM, CU_GREEN_CTX_DEFAULT_STREAM);
+SAME(sizeof(tribus_cu_resource), sizeof(CUdevResource));
+SAME(offsetof(tribus_cu_resource, multiprocessors), offsetof(CUdevResource, sm));

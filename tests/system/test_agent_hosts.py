@@ -89,9 +89,10 @@ def two_cards_are_a_host_each():
               status["compute"])
 
 
-def mps_platform(fake=True, driver=True):
+def mps_platform(fake=True, driver=True, **more):
     """Both domains on one fake card, gpu.mps set; the fake's words come to folder/words."""
-    p = platform(1, neural_host__device="cuda:0", gpu_host__device="cuda:0", gpu__mps="true")
+    p = platform(1, neural_host__device="cuda:0", gpu_host__device="cuda:0", gpu__mps="true",
+                 **more)
     if fake:
         program = pathlib.Path(p.folder) / "bin" / "nvidia-cuda-mps-control"
         program.parent.mkdir()
@@ -173,6 +174,19 @@ def without_program_or_driver_there_is_no_mps():
         check(list(rows(p)) == ["host-both"], rows(p))
 
 
+def each_domain_may_have_its_part_of_the_card():
+    with mps_platform(gpu__neural_share="25") as p:
+        p.up()
+        for name, part in (("host-neural", "first"), ("host-gpu", "second")):
+            log = pathlib.Path(p.folder, f"{name}.log").read_text()
+            check(f"gpu.neural_share: the {part} part of cuda:0" in log, log)
+    with platform(1, neural_host__device="cuda:0", gpu_host__device="cuda:0",
+                  gpu__neural_share="25") as p:
+        p.up()
+        log = pathlib.Path(p.folder, "host-both.log").read_text()
+        check("gpu.mps gives each domain a host" in log, log)
+
+
 if __name__ == "__main__":
     without_a_driver_status_says_so()
     both_domains_on_a_card_are_one_host_and_status_says_why()
@@ -181,3 +195,4 @@ if __name__ == "__main__":
     when_mps_dies_it_and_its_hosts_begin_anew()
     when_mps_fails_one_host_serves_both_domains_and_says_why()
     without_program_or_driver_there_is_no_mps()
+    each_domain_may_have_its_part_of_the_card()
