@@ -19,6 +19,7 @@
  *   copies       the tensor to the host and back again, as without shared memory
  *   redis-json   the tensor to the host, as JSON through Redis, parsed, and to the card
  *   sustained    a tensor and a Monte-Carlo on two streams, for as long as told
+ *   LSTM_A, ...  one new time step, input written and result read by the CPU; floor: echo
  *   mc_var_es    439 assets, Student-t(5): one run, launch to result in host memory
  */
 #include "cli/bench_cuda.h"
@@ -157,6 +158,8 @@ static tribus_status bench_one_card(tribus_bench_cuda *b, const wanted *w)
         st = tribus_bench_cuda_stages(b);
     if (st == TRIBUS_OK)
         st = tribus_bench_cuda_operations(b, w->seconds);
+    if (st == TRIBUS_OK)
+        st = tribus_bench_cuda_lstm(b);
     if (st == TRIBUS_OK)
         st = tribus_bench_cuda_mc(b, 100000, 200);
     if (st == TRIBUS_OK)

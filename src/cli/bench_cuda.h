@@ -4,6 +4,7 @@
  * bench_cuda_stream.c  hand-overs between streams and in graphs
  * bench_cuda_queue.c   persistent stages, on one card and between two
  * bench_cuda_mps.c     streams of two processes
+ * bench_cuda_lstm.c    one new time step of recurrent models
  * bench_cuda_path.c    the ways round: through the host, through Redis; a kernel; a busy card
  *
  * Threads   one.
@@ -35,6 +36,7 @@ typedef struct tribus_bench_cuda {
     int64_t value;             /* of both timelines */
     tribus_cu_event events[TRIBUS_BENCH_CUDA_CHUNK];
     double memops_ns; /* one way between two streams */
+    double echo_ns;   /* CPU, kernel, CPU */
     struct {
         char text[160];
     } goals[32]; /* printed at the end */
@@ -102,6 +104,11 @@ TRIBUS_MUST_CHECK tribus_status tribus_bench_cuda_mc(tribus_bench_cuda *b, doubl
 /* Two stages that hand over by timelines, for that long: how busy is the card? */
 TRIBUS_MUST_CHECK tribus_status tribus_bench_cuda_busy(tribus_bench_cuda *b,
                                                        double seconds);
+
+/* ---- bench_cuda_lstm.c ---- */
+
+/* LSTM_A, LSTM_B and a GRU, after the stages, whose floor they are compared with. */
+TRIBUS_MUST_CHECK tribus_status tribus_bench_cuda_lstm(tribus_bench_cuda *b);
 
 /* ---- bench_cuda_mps.c ---- */
 

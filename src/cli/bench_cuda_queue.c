@@ -64,7 +64,7 @@ static tribus_status bench_echo(tribus_bench_cuda *b, double *floor_ns)
     if (st == TRIBUS_OK)
         st = tribus_cuda_stream_wait(&b->c->main, TRIBUS_BENCH_CUDA_WAIT_NS);
     if (st == TRIBUS_OK)
-        *floor_ns =
+        b->echo_ns = *floor_ns =
             tribus_bench_cuda_report(b, "echo", "floor", 0, 0.0, TRIBUS_BENCH_CUDA_SAMPLES);
     return st;
 }
