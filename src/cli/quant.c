@@ -394,6 +394,13 @@ int tribus_cli_quant(int argc, char **argv)
     static const tribus_cli_command commands[] = {
         {"var", cli_var, "value at risk and expected shortfall", false},
         {"vpin", cli_vpin, "order-flow toxicity of a trade file", false},
+        {"classify", tribus_cli_quant_classify, "who began each trade", false},
+        {"fi2010", tribus_cli_quant_fi2010, "144 features of an order book's events",
+         false},
+        {"covariance", tribus_cli_quant_covariance,
+         "of returns: sample, EWMA or Ledoit-Wolf", false},
+        {"garch", tribus_cli_quant_garch, "GARCH(1,1) parameters and variances", false},
+        {"option", tribus_cli_quant_option, "Black-Scholes prices and Greeks", false},
         {"optimise", tribus_cli_quant_optimise, "weights of a portfolio", false},
         {"stress", tribus_cli_quant_stress, "what shocks and bad stretches would cost",
          false},
@@ -401,6 +408,8 @@ int tribus_cli_quant(int argc, char **argv)
          false},
         {"indicators", tribus_cli_quant_indicators, "technical indicators of bars", false},
         {"factors", tribus_cli_quant_factors, "factors of daily bars", false},
+        {"ic", tribus_cli_quant_ic, "what factors are worth, and how alike they are",
+         false},
         {"backtest", tribus_cli_quant_backtest, "moving-average strategies on history",
          false},
     };

@@ -224,18 +224,30 @@ void quant_table_free(quant_table *t)
     memset(t, 0, sizeof(*t));
 }
 
-static int find_text(const quant_table *t, tribus_quant_text name)
+static int find_among(const tribus_quant_text *names, uint32_t count,
+                      tribus_quant_text name)
 {
-    for (uint32_t i = 0; i < t->cols; i++)
-        if (t->names[i].bytes == name.bytes &&
-            strncasecmp(t->names[i].at, name.at, name.bytes) == 0)
+    for (uint32_t i = 0; i < count; i++)
+        if (names[i].bytes == name.bytes &&
+            strncasecmp(names[i].at, name.at, name.bytes) == 0)
             return (int)i;
     return -1;
+}
+
+static int find_text(const quant_table *t, tribus_quant_text name)
+{
+    return find_among(t->names, t->cols, name);
 }
 
 int quant_table_find(const quant_table *t, const char *name)
 {
     return find_text(t, (tribus_quant_text){name, (uint32_t)strlen(name)});
+}
+
+int quant_table_label(const quant_table *t, const char *name)
+{
+    return find_among(t->label_names, t->label_cols,
+                      (tribus_quant_text){name, (uint32_t)strlen(name)});
 }
 
 int quant_table_column(const char *command, const quant_table *t, const char *name)

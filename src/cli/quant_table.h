@@ -29,6 +29,9 @@ int quant_table_column(const char *command, const quant_table *t, const char *na
 /* The same without a complaint. */
 int quant_table_find(const quant_table *t, const char *name);
 
+/* Index of a label column by name, or -1. */
+int quant_table_label(const quant_table *t, const char *name);
+
 /* A number for each numeric column of `assets` out of a file of assets: its first column that
  * is not a number names them, `column` has the values. An asset that is not in it, or has no
  * value, gets `fallback`; a name that is no asset is complained about. */
