@@ -96,7 +96,8 @@ TRIBUS_MUST_CHECK tribus_status tribus_quant_mean_variance(
 
 /* Maximum of (mean - rate) / volatility. Along the efficient frontier min 1/2 x'Cx - t m'x
  * the best t solves x'Cx = t (m'x - rate); a bracketed secant finds it, each solve warm.
- * Returns also TRIBUS_REFUSED when no feasible portfolio earns more than the rate. */
+ * Returns also TRIBUS_REFUSED when no feasible portfolio earns more than the rate, and when one
+ * has no variance (a singular covariance), so that the ratio has no maximum. */
 TRIBUS_MUST_CHECK tribus_status tribus_quant_max_sharpe(const tribus_quant_portfolio *p,
                                                         double rate, void *work,
                                                         double *weights,

@@ -133,10 +133,12 @@ static void against(const tribus_quant_performance_cfg *cfg, const double *r,
     const double annual_b = expm1(growth(b, n) * cfg->per_year / n);
     double mr = 0.0, mb = 0.0, rr = 0.0, bb = 0.0, rb = 0.0, dd = 0.0, rest;
 
-    for (uint32_t i = 0; i < n; i++) {
-        mr += r[i] / n;
-        mb += b[i] / n;
+    for (uint32_t i = 0; i < n; i++) { /* from the first on: a constant has its own mean */
+        mr += (r[i] - r[0]) / n;
+        mb += (b[i] - b[0]) / n;
     }
+    mr += r[0];
+    mb += b[0];
     for (uint32_t i = 0; i < n; i++) {
         const double x = r[i] - mr, y = b[i] - mb;
 

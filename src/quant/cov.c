@@ -21,11 +21,11 @@ tribus_status tribus_quant_cov_sample(tribus_quant_matrix r, uint32_t ddof, doub
     }
     /* Means go into the first row of cov until the product overwrites it. */
     memset(cov, 0, n * sizeof(*cov));
-    for (size_t t = 0; t < r.rows; t++)
+    for (size_t t = 0; t < r.rows; t++) /* from the first row on: a constant varies by 0 */
         for (size_t i = 0; i < n; i++)
-            cov[i] += r.at[t * n + i];
+            cov[i] += r.at[t * n + i] - r.at[i];
     for (size_t i = 0; i < n; i++) {
-        cov[i] /= r.rows;
+        cov[i] = r.at[i] + cov[i] / r.rows;
         if (!isfinite(cov[i])) {
             tribus_quant_why_set(why, "column %zu has a value that is not finite", i);
             return TRIBUS_BAD_DATA;

@@ -70,10 +70,11 @@ double tribus_quant_kyle_lambda(const double *dp, const double *signed_volume, u
 {
     double mx = 0.0, my = 0.0, xx = 0.0, xy = 0.0;
 
-    for (uint32_t i = 0; i < n; i++) {
-        mx += signed_volume[i] / n;
+    for (uint32_t i = 0; i < n; i++) { /* from the first on: a constant has its own mean */
+        mx += (signed_volume[i] - signed_volume[0]) / n;
         my += dp[i] / n;
     }
+    mx += n > 0 ? signed_volume[0] : 0.0;
     for (uint32_t i = 0; i < n; i++) {
         xx += (signed_volume[i] - mx) * (signed_volume[i] - mx);
         xy += (signed_volume[i] - mx) * (dp[i] - my);

@@ -1,22 +1,27 @@
-/* ic.c -- correlation, information coefficients. See tribus/quant_factors.h. */
+/* ic.c -- correlation, information coefficients. See tribus/quant_factors.h.
+ *
+ * Values are taken from the first pair before they are added up: then the mean of a constant is
+ * that constant, and it has no correlation instead of one of rounding errors. */
 #include "tribus/quant_factors.h"
 
 #include <math.h>
 
 static double strided(const double *x, const double *y, uint32_t n, size_t stride)
 {
-    double mx = 0.0, my = 0.0, xx = 0.0, yy = 0.0, xy = 0.0;
+    double x0 = 0.0, y0 = 0.0, mx = 0.0, my = 0.0, xx = 0.0, yy = 0.0, xy = 0.0;
     uint32_t count = 0;
 
     for (size_t i = 0; i < n; i++) {
         if (isnan(x[i * stride]) || isnan(y[i * stride]))
             continue;
-        mx += x[i * stride];
-        my += y[i * stride];
+        x0 = count == 0 ? x[i * stride] : x0;
+        y0 = count == 0 ? y[i * stride] : y0;
+        mx += x[i * stride] - x0;
+        my += y[i * stride] - y0;
         count++;
     }
-    mx /= count;
-    my /= count;
+    mx = x0 + mx / count;
+    my = y0 + my / count;
     for (size_t i = 0; i < n; i++) {
         const double a = x[i * stride] - mx, b = y[i * stride] - my;
 

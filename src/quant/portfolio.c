@@ -179,6 +179,16 @@ static tribus_status point_at(frontier *f, double t)
     return TRIBUS_OK;
 }
 
+/* Is that volatility nothing but rounding? */
+static int is_riskless(const tribus_quant_portfolio *p, double volatility)
+{
+    double largest = 0.0;
+
+    for (size_t i = 0; i < p->assets; i++)
+        largest = fmax(largest, p->cov[i * p->assets + i]);
+    return volatility * volatility <= 1e-10 * largest;
+}
+
 tribus_status tribus_quant_max_sharpe(const tribus_quant_portfolio *p, double rate,
                                       void *work, double *weights,
                                       tribus_quant_portfolio_result *out,
@@ -199,6 +209,11 @@ tribus_status tribus_quant_max_sharpe(const tribus_quant_portfolio *p, double ra
     st = point_at(&f, 0.0);
     if (st != TRIBUS_OK)
         return st;
+    if (is_riskless(p, out->volatility)) {
+        tribus_quant_why_set(why, "a feasible portfolio has no variance (the covariance is "
+                                  "singular): the Sharpe ratio has no maximum");
+        return TRIBUS_REFUSED;
+    }
     at_low = f.slope;
     high = out->mean > rate ? at_low / (out->mean - rate) : out->volatility;
     for (int doubling = 0;; doubling++) {

@@ -120,6 +120,9 @@ static void refresh(solver *s)
         const double q = s->qp->q == NULL ? 0.0 : s->qp->q[i];
 
         s->g[i] = s->hx[i] + q;
+        /* The terms, not only their sum: where H is singular the sum may be nothing but
+         * rounding, and nothing is right relative to that. */
+        s->scale = fmax(s->scale, fabs(s->qp->h[(size_t)i * n + i] * s->x[i]));
         s->scale = fmax(s->scale, fmax(fabs(s->hx[i]), fabs(q)));
     }
     for (uint32_t r = 0; r < s->rows; r++) {

@@ -73,7 +73,7 @@ tribus_status tribus_quant_moments_of(const double *x, uint32_t n,
         m4 += d * d * d * d;
     }
     m.mean += left / n; /* what rounding left over of the first pass */
-    m2 = fmax(0.0, m2 - left * left / n);
+    m2 = m.max > m.min ? fmax(0.0, m2 - left * left / n) : 0.0;
     m.sd_population = sqrt(m2 / n);
     m.sd_sample = n > 1 ? sqrt(m2 / (n - 1.0)) : NAN;
     m.skewness = m.max > m.min ? m3 / n / pow(m2 / n, 1.5) : NAN;
