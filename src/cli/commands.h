@@ -18,6 +18,7 @@ int tribus_cli_down(int argc, char **argv);
 int tribus_cli_engine(int argc, char **argv);
 int tribus_cli_pipeline(int argc, char **argv);
 int tribus_cli_host(int argc, char **argv);
+int tribus_cli_hosts(int argc, char **argv);
 int tribus_cli_publish(int argc, char **argv);
 int tribus_cli_quant(int argc, char **argv);
 int tribus_cli_quant_backtest(int argc, char **argv);

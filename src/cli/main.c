@@ -9,6 +9,8 @@ static const tribus_cli_command commands[] = {
      false},
     {"down", tribus_cli_down, "end it", false},
     {"status", tribus_cli_status, "show what runs", false},
+    {"hosts", tribus_cli_hosts, "show the hosts on the same servers and what each owns",
+     false},
     {"doctor", tribus_cli_doctor, "look what is in the way on this machine", false},
     {"demo", tribus_cli_demo, "run the platform on a feed for a while and sum it up",
      false},

@@ -151,9 +151,20 @@ def registry_says_which_host_owns_what(net, a, b):
     assert owner["process"] == keep.pid and one["kind"] == "topic", (owner, one)
     assert net.cli("neural_gpu", "smembers", "nautilus-hosts").split() in (["a", "b"],
                                                                          ["b", "a"])
+    shown = hosts(net, a)
+    assert shown.returncode == 0, shown.stderr
+    mine = next(line for line in shown.stdout.splitlines() if topic in line)
+    assert mine.endswith(owner["name"]) and "topic" in mine, mine
+    rows = [json.loads(line) for line in hosts(net, a, "--json").stdout.splitlines()]
+    assert sorted(row["host"] for row in rows) == ["a", "b"], rows
     keep.stdin.close()
     assert keep.wait(bus_platform.PATIENCE) == 0
     print("passed: the registry says which host owns what")
+
+
+def hosts(net, a, *words):
+    return subprocess.run(["ip", "netns", "exec", f"{TAG}a", bus_platform.TRIBUS, "hosts", *words,
+                           *a.words], env=a.env, capture_output=True, text=True, check=False)
 
 
 def a_cut_link_loses_and_repeats_nothing_durable(net, a, b):

@@ -2,6 +2,7 @@
 """Sentinel failover while orders flow: the wire moves with the server, nothing is lost."""
 import json
 import pathlib
+import re
 import signal
 import subprocess
 import threading
@@ -177,7 +178,26 @@ def orders_survive_a_server_that_comes_back_as_replica(p, servers):
     print("passed: orders survive a server that comes back as replica")
 
 
+def what_waits_for_a_replica_is_added_once():
+    def waits(port):
+        found = re.search(r"cmdstat_wait:calls=(\d+)", Platform.cli(port, "info", "commandstats"))
+        return int(found[1]) if found else 0
+
+    with Platform(settings=["redis.replicas=1"]) as p:
+        port = p.ports["engine_logic"]
+        for first in (0, 100):  # of two publishers: the last entry tells of one only
+            publish(p.popen(bus_platform.TRIBUS, "publish", stdin=subprocess.PIPE), first,
+                    first + 100)
+            wait_for("the orders", lambda first=first: len(orders(port)) == first + 100)
+        before = waits(port)
+        Platform.cli(port, "client", "kill", "type", "normal")
+        wait_for("the agent to ask again", lambda: waits(port) >= before + 2)
+        assert len(orders(port)) == 200, len(orders(port))
+    print("passed: what waits for a replica is added once")
+
+
 def main():
+    what_waits_for_a_replica_is_added_once()
     platform = Platform(spawn=False, wait=False)
     servers = None
     try:
