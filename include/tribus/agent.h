@@ -168,7 +168,7 @@ typedef struct tribus_agent_child {
 /* "up", "starting" ... Never NULL. */
 const char *tribus_child_state_name(uint32_t state);
 
-/* socket_path NULL: the user's default. timeout_ns 0: 2 s.
+/* socket_path NULL: the user's default. timeout_ns 0: 10 s.
  * Return TRIBUS_OK, TRIBUS_NOT_FOUND (no agent there), TRIBUS_REFUSED, TRIBUS_VERSION,
  * TRIBUS_TIMEOUT, TRIBUS_PEER_LOST, TRIBUS_SYSTEM, TRIBUS_BAD_ARG. */
 TRIBUS_MUST_CHECK tribus_status tribus_agent_get_status(const char *socket_path,
@@ -179,7 +179,7 @@ TRIBUS_MUST_CHECK tribus_status tribus_agent_get_children(const char *socket_pat
                                                           int64_t timeout_ns,
                                                           tribus_agent_child *rows,
                                                           uint32_t max, uint32_t *count);
-/* Ask it to stop and wait until it is gone; timeout_ns 0: 15 s. */
+/* Ask it to stop and wait until it is gone; timeout_ns 0: 60 s. */
 TRIBUS_MUST_CHECK tribus_status tribus_agent_ask_stop(const char *socket_path,
                                                       int64_t timeout_ns);
 

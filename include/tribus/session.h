@@ -35,7 +35,7 @@ typedef struct tribus_session_cfg {
     const char *socket_path; /* NULL: $TRIBUS_SOCKET, else the default of the user */
     const char *name;   /* unique on the host: "ml", "host-neural"; NULL: "<role>-<pid>" */
     const char *role;   /* "engine", "host", "tool" */
-    int64_t timeout_ns; /* to connect; 0: 2 s */
+    int64_t timeout_ns; /* to connect and of each call to the agent; 0: 10 s */
 } tribus_session_cfg;
 
 /* Connect and register. out: owned by the caller.

@@ -7,8 +7,8 @@
 #include <poll.h>
 #include <string.h>
 
-#define ASK_NS  INT64_C(2000000000)
-#define STOP_NS INT64_C(15000000000)
+#define ASK_NS  INT64_C(10000000000)
+#define STOP_NS INT64_C(60000000000)
 
 _Static_assert(sizeof(tribus_agent_status) <= TRIBUS_AGENT_BODY_BYTES, "fits a reply");
 _Static_assert(sizeof(tribus_agent_child) <= TRIBUS_AGENT_BODY_BYTES, "fits a reply");

@@ -18,8 +18,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#define START_NS   30000000000
-#define STOP_NS    15000000000
+#define START_NS   60000000000
+#define STOP_NS    60000000000
 #define STEP_NS    20000000
 #define CHILD_ROWS 64u
 

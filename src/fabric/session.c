@@ -26,7 +26,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#define TIMEOUT_NS INT64_C(2000000000)
+#define TIMEOUT_NS INT64_C(10000000000)
 #define LOOK_NS    INT64_C(20000000) /* between two looks at the agent */
 #define REJOIN_NS  INT64_C(2000000000)
 

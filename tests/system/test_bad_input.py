@@ -174,7 +174,7 @@ def signals_at_any_moment_leave_nothing_behind():
                 except subprocess.TimeoutExpired:
                     pass
             os.kill(child.pid, number)
-            child.communicate(timeout=60)
+            child.communicate(timeout=150)
             wait_for(lambda: not platform.processes(), 60,
                      f"processes end after {number!r} at {delay} s: {platform.processes()}")
             sockets = list(pathlib.Path(platform.folder).rglob("*.sock"))
