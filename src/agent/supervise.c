@@ -23,10 +23,11 @@
 #define GOOD_RUN      (10000 * MS_NS) /* after this long the back-off starts over */
 #define SETTLE        (5000 * MS_NS)  /* the next group waits this long for a slow one */
 #define LOOK          (20 * MS_NS)    /* between two looks at a server that starts */
-#define LOOK_WELL     (2000 * MS_NS)  /* between two at one that is not ours and answers */
+#define LOOK_WELL     (1000 * MS_NS)  /* between two at one that is not ours and answers */
 #define LOOK_LEAST    (500 * MS_NS)   /* the same where none answers, doubling */
 #define LOOK_MOST     (8000 * MS_NS)
 #define PROBE         (1000 * MS_NS)
+#define AWAY_LOOKS    3 /* whom a server belongs to has 1.5 s to start it again */
 #define SILENT_LOOKS  3 /* a server on a busy machine may be slow to answer */
 #define STOP_DEFAULT  (3000 * MS_NS)
 #define READY_MOST    (20000 * MS_NS) /* for a file that says so */
@@ -60,6 +61,7 @@ typedef struct child {
     int64_t backoff_ns;
     bool asking;     /* a question is under way */
     bool external;   /* a server that is not ours was there */
+    uint32_t away;   /* looks in a row that found nobody in its place */
     int64_t look_ns; /* from one look at a server that is away to the next */
     uint32_t silent; /* looks in a row at a port that takes connections and says nothing */
 } child;
@@ -458,6 +460,7 @@ static void use_external(child *c, int64_t now_ns)
     c->row.state = TRIBUS_CHILD_EXTERNAL;
     c->row.text[0] = '\0';
     c->external = true;
+    c->away = 0;
     c->look_ns = 0;
     c->due_ns = now_ns + LOOK_WELL;
 }
@@ -466,7 +469,7 @@ static void spawn_server(child *c, int64_t now_ns)
 {
     if (c->data_folder[0] != '\0' &&
         tribus_server_command_take_folder(c->data_folder, &c->lock_fd) != TRIBUS_OK)
-        fail(c, tribus_error_text());
+        not_there(c, tribus_error_text(), now_ns); /* its last server may just end */
     else
         spawn(c, now_ns);
 }
@@ -504,12 +507,15 @@ static void take_look(child *c, const question *q, int64_t now_ns)
                        "port %d is taken by something that is not Redis: stop it, or set "
                        "another port for this bus; the fabric works without a server (%s)",
                        c->row.port, q->text);
-    if (c->external || !c->spawn)
+    /* A port that is taken may be free later: the server of an agent that was killed takes
+     * its time to end, and answers meanwhile. */
+    if (q->answer != TRIBUS_SERVER_NOBODY || !c->spawn ||
+        (c->external && ++c->away < AWAY_LOOKS)) {
         not_there(c, why, now_ns);
-    else if (q->answer == TRIBUS_SERVER_NOBODY)
-        spawn_server(c, now_ns);
-    else
-        fail(c, why);
+        return;
+    }
+    c->external = false;
+    spawn_server(c, now_ns);
 }
 
 static void ask_server(tribus_work *work)

@@ -4,6 +4,7 @@
 #include "agent_fixture.h"
 #include "port.h"
 #include "agent/server.h"
+#include "base/clock.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -243,31 +244,88 @@ static void redis_servers_start_first_and_stop_last(void)
           TRIBUS_SERVER_NOBODY);
 }
 
+/* A second agent, beside the fixture's. */
+static tribus_agent *other_agent(tribus_agent_cfg cfg, char *folder, char *path,
+                                 size_t bytes)
+{
+    tribus_agent *agent = NULL;
+
+    CHECK(mkdtemp(folder) != NULL);
+    (void)snprintf(path, bytes, "%s/agent.sock", folder);
+    cfg.socket_path = path;
+    OK(tribus_agent_start(&cfg, &agent));
+    return agent;
+}
+
+static tribus_agent_child await_other(const char *path, tribus_child_state state)
+{
+    const int64_t deadline = tribus_deadline_ns(60 * SECOND_NS);
+    tribus_agent_child seen;
+    uint32_t count = 0;
+
+    do {
+        CHECK(tribus_deadline_left_ns(deadline) > 0);
+        OK(tribus_agent_get_children(path, 60 * SECOND_NS, &seen, 1, &count));
+    } while (seen.state != state);
+    return seen;
+}
+
 static void a_running_redis_is_used_and_left_alone(void)
 {
     const tribus_agent_redis_cfg redis = {
         .name = "redis-a", .port = free_port(), .spawn = 1};
     const tribus_agent_cfg cfg = {.redis = &redis, .redis_count = 1};
-    char folder[] = "/tmp/tribus-test-XXXXXX", socket_path[64];
-    tribus_agent_cfg other = cfg;
-    tribus_agent *owner = fixture_agent(cfg), *user = NULL;
+    char folder[] = "/tmp/tribus-test-XXXXXX", path[64];
+    tribus_agent *owner = fixture_agent(cfg);
     const tribus_agent_child row = wait_state(0, TRIBUS_CHILD_UP);
-    tribus_agent_child seen;
-    uint32_t count = 0;
+    tribus_agent *user = other_agent(cfg, folder, path, sizeof(path));
 
-    CHECK(mkdtemp(folder) != NULL);
-    (void)snprintf(socket_path, sizeof(socket_path), "%s/agent.sock", folder);
-    other.socket_path = socket_path;
-    OK(tribus_agent_start(&other, &user));
-    do
-        OK(tribus_agent_get_children(socket_path, 60 * SECOND_NS, &seen, 1, &count));
-    while (seen.state == TRIBUS_CHILD_WAITING || seen.state == TRIBUS_CHILD_BACKOFF);
-    CHECK(seen.state == TRIBUS_CHILD_EXTERNAL && seen.pid == 0);
+    CHECK(await_other(path, TRIBUS_CHILD_EXTERNAL).pid == 0);
     tribus_agent_stop(user);
     CHECK(!gone(row.pid));
     tribus_agent_stop(owner);
     CHECK(gone(row.pid));
     CHECK(rmdir(folder) == 0);
+}
+
+static void a_running_redis_that_goes_is_replaced(void)
+{
+    const tribus_agent_redis_cfg redis = {
+        .name = "redis-a", .port = free_port(), .spawn = 1};
+    const tribus_agent_cfg cfg = {.redis = &redis, .redis_count = 1};
+    char folder[] = "/tmp/tribus-test-XXXXXX", path[64], log_path[128];
+    tribus_agent *owner = fixture_agent(cfg);
+    const tribus_agent_child row = wait_state(0, TRIBUS_CHILD_UP);
+    tribus_agent *user = other_agent(cfg, folder, path, sizeof(path));
+    tribus_agent_child seen;
+
+    CHECK(await_other(path, TRIBUS_CHILD_EXTERNAL).pid == 0);
+    tribus_agent_stop(owner);
+    seen = await_other(path, TRIBUS_CHILD_UP);
+    CHECK(gone(row.pid) && seen.pid != 0 && seen.port == row.port);
+    tribus_agent_stop(user);
+    CHECK(gone(seen.pid));
+    (void)snprintf(log_path, sizeof(log_path), "%s/redis-a.log", folder);
+    CHECK(unlink(log_path) == 0);
+    CHECK(rmdir(folder) == 0);
+}
+
+/* As when the server of an agent that was killed has not ended yet. */
+static void a_port_that_becomes_free_gets_its_server(void)
+{
+    struct sockaddr_in at = {.sin_family = AF_INET};
+    const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    tribus_agent_redis_cfg redis = {.name = "redis-a", .port = free_port(), .spawn = 1};
+    tribus_agent *agent;
+
+    at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    at.sin_port = htons((uint16_t)redis.port);
+    CHECK(bind(fd, (struct sockaddr *)&at, sizeof(at)) == 0 && listen(fd, 4) == 0);
+    agent = fixture_agent((tribus_agent_cfg){.redis = &redis, .redis_count = 1});
+    (void)wait_state(0, TRIBUS_CHILD_FAILED);
+    (void)close(fd);
+    CHECK(wait_state(0, TRIBUS_CHILD_UP).pid != 0);
+    tribus_agent_stop(agent);
 }
 
 static pid_t run_server(int port)
@@ -369,11 +427,13 @@ int main(void)
     a_child_that_ignores_sigterm_is_killed_with_all_it_started();
     what_a_dead_child_started_dies_with_it();
     nothing_outlives_a_killed_agent();
-    a_server_of_others_that_goes_away_is_looked_for_again();
     a_taken_port_and_a_missing_program_leave_the_fabric_working();
     if (have_redis()) {
         redis_servers_start_first_and_stop_last();
         a_running_redis_is_used_and_left_alone();
+        a_running_redis_that_goes_is_replaced();
+        a_server_of_others_that_goes_away_is_looked_for_again();
+        a_port_that_becomes_free_gets_its_server();
     } else {
         printf("skip: redis servers: no redis-server here\n");
     }
