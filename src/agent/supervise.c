@@ -489,6 +489,10 @@ static void take_look(child *c, const question *q, int64_t now_ns)
             c->due_ns = now_ns + LOOK_LEAST;
         else
             back_off(c, now_ns);
+        if (c->row.text[0] == '\0')
+            (void)snprintf(c->row.text, sizeof(c->row.text),
+                           "port %d takes connections and has not answered so far",
+                           c->row.port);
         return;
     }
     if (c->external)

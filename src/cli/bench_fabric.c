@@ -163,7 +163,7 @@ static bool run_stream(bench *b, tribus_bench_row *row, tribus_bench_stream what
     return true;
 }
 
-#define ROUNDS 5 /* of each in turn: one is in one of two gears a run */
+#define ROUNDS_MAX 5 /* of each in turn: one is in one of two gears a run */
 
 static int by_rate(const void *a, const void *b)
 {
@@ -180,15 +180,16 @@ static bool apart(const tribus_bench_row *a, const tribus_bench_row *b)
     return moved > 1.2 || moved < 1 / 1.2;
 }
 
-/* The median of ROUNDS runs of each. Rounds during which the cores moved are run again. */
+/* The median of some runs of each. Rounds during which the cores moved are run again. */
 static bool in_turn(bench *b, const tribus_bench_stream *what, tribus_bench_row *rows,
                     int count)
 {
-    tribus_bench_row runs[4][ROUNDS] = {0};
+    tribus_bench_row runs[4][ROUNDS_MAX] = {0};
+    const int rounds = (int)tribus_bench_pair_rounds();
     int n = 0;
 
-    for (int tries = 0; n < ROUNDS; tries++) {
-        const bool last = tries >= 2 * ROUNDS;
+    for (int tries = 0; n < rounds; tries++) {
+        const bool last = tries >= 2 * rounds;
         bool good = true;
 
         for (int k = 0; k < count; k++) {
@@ -204,8 +205,8 @@ static bool in_turn(bench *b, const tribus_bench_stream *what, tribus_bench_row 
         n += good;
     }
     for (int k = 0; k < count; k++) {
-        qsort(runs[k], ROUNDS, sizeof(runs[k][0]), by_rate);
-        rows[k] = runs[k][ROUNDS / 2];
+        qsort(runs[k], (size_t)rounds, sizeof(runs[k][0]), by_rate);
+        rows[k] = runs[k][rounds / 2];
         tribus_bench_pair_print(&rows[k], b->json);
     }
     return true;
@@ -463,7 +464,7 @@ int tribus_cli_bench_fabric(int argc, char **argv)
     bench b = {.seconds = 0.5, .all_good = true};
     const char *folder = NULL, *server = "redis-server", *only = NULL;
     bool no_redis = false, hold = false;
-    int64_t loops = 0, slots = 0;
+    int64_t loops = 0, slots = 0, rounds = tribus_bench_pair_rounds();
     int exit_code, latency = -1;
     const tribus_cli_usage usage = {
         "bench fabric", "[--json] [--seconds N] [--peers FOLDER]",
@@ -474,6 +475,7 @@ int tribus_cli_bench_fabric(int argc, char **argv)
     const tribus_cli_option options[] = {
         {"--json", NULL, "one JSON object a row", TRIBUS_CLI_FLAG, &b.json},
         {"--seconds", "N", "to measure each row (0.5)", TRIBUS_CLI_REAL, &b.seconds},
+        {"--rounds", "N", "of rows that are compared, 1 to 5 (5)", TRIBUS_CLI_INT, &rounds},
         {"--peers", "FOLDER", "run the programs peer_* there, too", TRIBUS_CLI_TEXT,
          &folder},
         {"--only", "PART", "spin, handover, block, streams, loan, counting, death or peers",
@@ -494,6 +496,8 @@ int tribus_cli_bench_fabric(int argc, char **argv)
         return exit_code;
     if (loops > 0)
         return loan_loop(loops);
+    if (!tribus_bench_pair_set_rounds(rounds))
+        return TRIBUS_EXIT_USAGE;
     if (b.realtime)
         tribus_bench_pair_realtime();
     if (slots < 0 || slots > 65536)

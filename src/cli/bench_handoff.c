@@ -80,6 +80,7 @@ int tribus_cli_bench_handoff(int argc, char **argv)
     const char *server = "redis-server";
     static tribus_bench_row rows[PLANS];
     tribus_bench_redis redis = {0};
+    int64_t rounds = tribus_bench_pair_rounds();
     int exit_code;
     const tribus_cli_usage usage = {
         "bench handoff", "[--json] [--seconds N]",
@@ -91,6 +92,7 @@ int tribus_cli_bench_handoff(int argc, char **argv)
     const tribus_cli_option options[] = {
         {"--json", NULL, "one JSON object a row", TRIBUS_CLI_FLAG, &json},
         {"--seconds", "N", "to measure each row (0.5)", TRIBUS_CLI_REAL, &seconds},
+        {"--rounds", "N", "of rows that are compared, 1 to 5 (5)", TRIBUS_CLI_INT, &rounds},
         {"--no-redis", NULL, "leave the Redis rows out", TRIBUS_CLI_FLAG, &no_redis},
         {"--realtime", NULL, "under SCHED_FIFO: nothing else runs meanwhile",
          TRIBUS_CLI_FLAG, &realtime},
@@ -100,6 +102,8 @@ int tribus_cli_bench_handoff(int argc, char **argv)
     if (!tribus_cli_parse(&usage, options, sizeof(options) / sizeof(options[0]), argc, argv,
                           &exit_code))
         return exit_code;
+    if (!tribus_bench_pair_set_rounds(rounds))
+        return TRIBUS_EXIT_USAGE;
     if (realtime)
         tribus_bench_pair_realtime();
     if (tribus_os_core_count() < 2)

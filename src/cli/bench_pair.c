@@ -20,7 +20,7 @@
 #define FLOOR_ROUNDS 30000u
 #define REPEATS      4
 #define FLOOR_MOVED  1.2
-#define ROUNDS       5 /* of each row of a group, in turn */
+#define ROUNDS       5 /* of each row of a group, in turn; at most */
 #define GROUP_MAX    8
 #define SIDES_MAX    16
 #define MESSAGE_MAX  256
@@ -46,7 +46,8 @@ typedef struct control {
 
 static control *running; /* this process's; set in the parent before the fork */
 static size_t running_bytes;
-static bool realtime; /* set before the first run */
+static bool realtime; /* these two are set before the first run */
+static uint32_t group_rounds = ROUNDS;
 
 bool tribus_bench_pair_fail(const char *fmt, ...)
 {
@@ -165,6 +166,19 @@ void tribus_bench_pair_end(void)
 }
 
 /* ---- processes ---- */
+
+bool tribus_bench_pair_set_rounds(int64_t wanted)
+{
+    if (wanted < 1 || wanted > ROUNDS)
+        return tribus_bench_pair_fail("--rounds: 1 to %d", ROUNDS);
+    group_rounds = (uint32_t)wanted;
+    return true;
+}
+
+uint32_t tribus_bench_pair_rounds(void)
+{
+    return group_rounds;
+}
 
 void tribus_bench_pair_realtime(void)
 {
@@ -454,7 +468,7 @@ bool tribus_bench_pair_run(tribus_bench_row *row)
         void *shared;
         const tribus_bench_stats *before, *after;
         const bool ok = tribus_bench_pair_fork(setup_then_side, 2, bytes, &shared, row,
-                                               60.0 + row->seconds);
+                                               240.0 + row->seconds);
         double ratio;
 
         if (!ok) {
@@ -507,13 +521,13 @@ static void take_medians(tribus_bench_row *row, const tribus_bench_row *runs, ui
 bool tribus_bench_pair_group(tribus_bench_row *rows, size_t count)
 {
     tribus_bench_row runs[GROUP_MAX][ROUNDS];
-    const uint32_t rounds = count > 1 ? ROUNDS : 1;
+    const uint32_t enough = count > 1 ? group_rounds : 1;
     double floor_ns = 0.0;
     uint32_t n = 0;
 
     if (count > GROUP_MAX)
         return false;
-    for (uint32_t tries = 0; n < rounds; tries++) {
+    for (uint32_t tries = 0; n < enough; tries++) {
         double least = 1e18, most = 0.0;
 
         for (size_t i = 0; i < count; i++) {
@@ -523,7 +537,7 @@ bool tribus_bench_pair_group(tribus_bench_row *rows, size_t count)
             least = runs[i][n].floor.p50_ns < least ? runs[i][n].floor.p50_ns : least;
             most = runs[i][n].floor.p50_ns > most ? runs[i][n].floor.p50_ns : most;
         }
-        if (tries >= TRIBUS_BENCH_GROUP_TRIES) {
+        if (tries >= 2 * enough) {
             n++; /* it does not come to rest: the floor beside each row says so */
             continue;
         }

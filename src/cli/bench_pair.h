@@ -73,11 +73,14 @@ void tribus_bench_pair_realtime(void);
 /* Measure. Returns false with the reason on stderr. */
 bool tribus_bench_pair_run(tribus_bench_row *row);
 
-/* Measure rows that are compared, five times each in turn, while the cores are equally far
- * apart: all floors agree within a fifth, or the round is measured again, up to so many times.
- * Each number of a row is the median of its five. A row alone is measured once.
+/* How often each row of a group is measured, 1 to 5 (5). False with the reason on stderr. */
+bool tribus_bench_pair_set_rounds(int64_t wanted);
+uint32_t tribus_bench_pair_rounds(void);
+
+/* Measure rows that are compared, rounds times each in turn, while the cores are equally far
+ * apart: all floors agree within a fifth, or the round is measured again, up to as often again.
+ * Each number of a row is the median of its rounds. A row alone is measured once.
  * Returns as run. */
-#define TRIBUS_BENCH_GROUP_TRIES 10
 bool tribus_bench_pair_group(tribus_bench_row *rows, size_t count);
 
 /* Run a function in two pinned processes that share `bytes` zeroed bytes, for benchmarks with

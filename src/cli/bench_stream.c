@@ -445,7 +445,7 @@ bool tribus_bench_stream_run(tribus_bench_row *row, tribus_bench_stream what)
         void *shared;
         const bool ok =
             tribus_bench_pair_fork(one_side, sides, sizeof(stream_shared) + bytes_of(what),
-                                   &shared, &context, 30.0 + row->seconds);
+                                   &shared, &context, 240.0 + row->seconds);
         const stream_shared *s = shared;
         double ratio;
 

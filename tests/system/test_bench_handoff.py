@@ -18,8 +18,9 @@ def main():
     if (os.cpu_count() or 1) < 2 or shutil.which("redis-server") is None:
         print("skip: needs two cores and redis-server")
         return 77
-    done = subprocess.run([tribus, "bench", "handoff", "--json", "--seconds", "0.01"],
-                          capture_output=True, text=True, timeout=250)
+    done = subprocess.run([tribus, "bench", "handoff", "--json", "--seconds", "0.01",
+                           "--rounds", "1"],
+                          capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr
     rows = [json.loads(line) for line in done.stdout.splitlines()]
     seen = {(r["path"], r["size_bytes"], r["touched"]) for r in rows}
@@ -34,7 +35,7 @@ def main():
     assert ("floor", 64, True) in seen and ("redis-json", 8000, True) in seen
 
     bad = subprocess.run([tribus, "bench", "handoff", "--seconds", "0.01", "--redis-server",
-                          "/no/such/server"], capture_output=True, text=True, timeout=250)
+                          "/no/such/server"], capture_output=True, text=True, timeout=600)
     assert bad.returncode == 1 and "--redis-server" in bad.stderr, bad
     assert len(bad.stderr.strip().splitlines()) == 1, bad.stderr
     return 0
