@@ -3,7 +3,7 @@
 # usage: tools/deps.sh [run|test|peers]     default: test
 #
 # run    what the programs need        test   run, and what `make test` needs
-# peers  test, and the libraries that `make bench-peers` compares with
+# peers  test, and what `make bench-peers` and `tribus bench quant` compare with
 #
 # Asks for sudo only when a package is missing and the user is not root. Needs no network when
 # nothing is missing, so a second run works offline.
@@ -19,7 +19,8 @@ run=(cmake ninja-build pkg-config gcc libc6-dev redis-server libjansson-dev libh
     libcivetweb-dev libssl-dev python3)
 test=(clang clang-format clang-tidy libclang-rt-14-dev python3-redis python3-yaml valgrind strace
     gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user spin unzip iproute2 openssl)
-peers=(libzmq3-dev libnng-dev libiceoryx-binding-c-dev libiceoryx-posh-dev iceoryx libck-dev)
+peers=(libzmq3-dev libnng-dev libiceoryx-binding-c-dev libiceoryx-posh-dev iceoryx libck-dev
+    g++ libquantlib0-dev python3-numpy python3-scipy python3-pandas)
 
 case $level in
 run) want=("${run[@]}") ;;

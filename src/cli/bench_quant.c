@@ -1,5 +1,6 @@
 /* bench_quant.c -- `tribus bench quant`: how long the mathematics takes, on one core, and what
- * numpy, scipy and pandas take for the same (bench/peers/quant.py), in one run. */
+ * numpy, scipy, pandas (bench/peers/quant.py) and QuantLib (bench/peers/peer_quantlib.cpp) take
+ * for the same, in one run. */
 #include "cli/bench_quant.h"
 #include "cli/commands.h"
 
@@ -309,21 +310,27 @@ int tribus_cli_bench_quant(int argc, char **argv)
                {{"min-variance-439-cold", "min-variance-439-warm"}, bench_portfolio},
                {{"sweep-sma-1000", "sweep-sma-1000"}, bench_sweep},
                {{"factors-516-439x1256", "factors-516-new-bar-439"}, quant_bench_factors},
-               {{"fi2010-event", "fi2010-event"}, quant_bench_fi2010}};
+               {{"fi2010-event", "fi2010-event"}, quant_bench_fi2010},
+               {{"option-greeks-10000", "option-tick-10000"}, quant_bench_options},
+               {{"var-439x1256", "var-439x1256"}, quant_bench_var}};
     quant_bench b = {.factors = "factors/alpha516.factors",
-                     .peers = "bench/peers/quant.py"};
+                     .peers = "bench/peers/quant.py",
+                     .quantlib = "build/release/peers/peer_quantlib"};
     bool no_peers = false, good = true, any = false;
     const tribus_cli_usage usage = {
         "bench quant", "[--json] [--no-peers] [--only CASE] [--factors FILE]",
-        "Time the mathematics at the platform's sizes, and numpy, scipy and pandas in turn "
-        "with it\n"
+        "Time the mathematics at the platform's sizes, and numpy, scipy, pandas and "
+        "QuantLib "
+        "in turn with it\n"
         "where they are installed; CPU time of one core, medians. floor is the least that "
         "the case needs,\ntimed in the same run: of Monte-Carlo the random numbers and the "
         "product that scenarios of every\nasset need, of portfolios a Cholesky factor "
         "(cold) and a product with the covariance (warm),\nof the rest one pass over its "
         "data.\nCases: mc-var-439-t5, mc-scenarios-439-t5, vpin-stream, "
         "min-variance-439-cold, min-variance-439-warm,\nsweep-sma-1000, "
-        "factors-516-439x1256, factors-516-new-bar-439, fi2010-event.",
+        "factors-516-439x1256, factors-516-new-bar-439, fi2010-event,\n"
+        "option-greeks-10000, option-tick-10000, var-439x1256 (these with QuantLib, whose "
+        "values must agree).",
         "  OPENBLAS_NUM_THREADS=1 tribus bench quant --json\n"
         "  OPENBLAS_NUM_THREADS=1 tribus bench quant --only factors"};
     const tribus_cli_option options[] = {
@@ -333,6 +340,8 @@ int tribus_cli_bench_quant(int argc, char **argv)
          &b.only},
         {"--factors", "FILE", "the factors to evaluate", TRIBUS_CLI_TEXT, &b.factors},
         {"--peers", "FILE", "the script that times the peers", TRIBUS_CLI_TEXT, &b.peers},
+        {"--quantlib", "FILE", "the program that times QuantLib", TRIBUS_CLI_TEXT,
+         &b.quantlib},
     };
     int code;
 
@@ -343,7 +352,12 @@ int tribus_cli_bench_quant(int argc, char **argv)
         (void)tribus_cli_complain("bench quant", "--factors: a name without quotes");
         return TRIBUS_EXIT_USAGE;
     }
+    if (strchr(b.quantlib, '\'') != NULL) {
+        (void)tribus_cli_complain("bench quant", "--quantlib: a name without quotes");
+        return TRIBUS_EXIT_USAGE;
+    }
     b.peers = no_peers ? NULL : usable_peers(b.peers);
+    b.quantlib = no_peers ? NULL : b.quantlib;
     b.z = malloc((size_t)DAYS * ASSETS * sizeof(*b.z));
     if (b.z == NULL)
         return tribus_cli_complain("bench quant", "not enough memory");

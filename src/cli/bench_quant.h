@@ -11,7 +11,8 @@ enum { QUANT_ASSETS = 439, QUANT_DAYS = 1256, QUANT_REPEATS_MAX = 31 };
 typedef struct quant_bench {
     bool json;
     const char *factors, *peers, *only;
-    float *z; /* QUANT_DAYS x QUANT_ASSETS normals that all cases share */
+    const char *quantlib; /* the program that times it; NULL: no peers */
+    float *z;             /* QUANT_DAYS x QUANT_ASSETS normals that all cases share */
 } quant_bench;
 
 /* What is wanted of a row; 0: nothing. */
@@ -30,9 +31,10 @@ typedef struct quant_row {
     quant_goal goal;
     uint32_t peer_runs; /* of the peer, between ours */
     double ns[QUANT_REPEATS_MAX];
-    double floor_ns; /* 0: none */
-    double kkt;      /* the largest; 0: none */
-    char peer[16];   /* its name */
+    double floor_ns;    /* 0: none */
+    double kkt;         /* the largest; 0: none */
+    char peer[16];      /* its name */
+    const char *absent; /* why there is no peer; NULL: no reason known */
     double peer_ns[QUANT_REPEATS_MAX];
     uint32_t peer_count;
 } quant_row;
@@ -50,6 +52,12 @@ bool quant_bench_wants(const quant_bench *b, const char *kase);
  * the machine in the same moods. */
 void quant_bench_turn(const quant_bench *b, quant_row *row, uint32_t done);
 
+/* Is the peer's turn after run `done`? */
+bool quant_bench_due(const quant_row *row, uint32_t done);
+
+/* Run a peer's command once and add its time to the row. false: it failed or printed none. */
+bool quant_bench_run_peer(const char *command, quant_row *row);
+
 /* Ours and the peer's, with what was wanted. */
 void quant_bench_print(const quant_bench *b, quant_row *row);
 
@@ -58,5 +66,7 @@ void quant_bench_bars(const quant_bench *b, uint32_t ticker, double *bars);
 
 bool quant_bench_factors(const quant_bench *b);
 bool quant_bench_fi2010(const quant_bench *b);
+bool quant_bench_options(const quant_bench *b);
+bool quant_bench_var(const quant_bench *b);
 
 #endif

@@ -53,22 +53,34 @@ static bool read_peer(const char *line, quant_row *row)
     return true;
 }
 
+bool quant_bench_due(const quant_row *row, uint32_t done)
+{
+    return done * row->peer_runs / row->repeats !=
+           (done + 1) * row->peer_runs / row->repeats;
+}
+
+bool quant_bench_run_peer(const char *command, quant_row *row)
+{
+    const uint32_t before = row->peer_count;
+    FILE *pipe = popen(command, "r");
+    char line[1024];
+
+    while (pipe != NULL && row->peer_count < QUANT_REPEATS_MAX &&
+           fgets(line, sizeof(line), pipe) != NULL)
+        (void)read_peer(line, row);
+    return pipe != NULL && pclose(pipe) == 0 && row->peer_count > before;
+}
+
 void quant_bench_turn(const quant_bench *b, quant_row *row, uint32_t done)
 {
-    const uint32_t due = (done + 1) * row->peer_runs / row->repeats;
-    char command[1024], line[1024];
-    FILE *pipe;
+    char command[1024];
 
-    if (b->peers == NULL || done * row->peer_runs / row->repeats == due)
+    if (b->peers == NULL || !quant_bench_due(row, done))
         return;
     (void)snprintf(command, sizeof(command),
                    "/usr/bin/python3 '%s' '%s' --json --only %s --part %u", b->peers,
-                   b->factors, row->kase, due);
-    pipe = popen(command, "r");
-    while (pipe != NULL && fgets(line, sizeof(line), pipe) != NULL)
-        (void)read_peer(line, row);
-    if (pipe != NULL)
-        (void)pclose(pipe);
+                   b->factors, row->kase, (done + 1) * row->peer_runs / row->repeats);
+    (void)quant_bench_run_peer(command, row);
 }
 
 static int by_size(const void *a, const void *b)
@@ -154,7 +166,12 @@ void quant_bench_print(const quant_bench *b, quant_row *r)
     if (!quant_bench_wants(b, r->kase))
         return;
     print_ours(b, r, p50, r->ns[r->repeats - 1]);
-    if (r->peer_count > 0) {
+    if (r->absent != NULL) {
+        printf(b->json ? "{\"bench\":\"quant\",\"case\":\"%s\",\"path\":\"%s\","
+                         "\"absent\":\"%s\"}\n"
+                       : "%-24s %-7s absent: %s\n",
+               r->kase, r->peer, r->absent);
+    } else if (r->peer_count > 0) {
         const double peer = median(r->peer_ns, r->peer_count);
 
         print_peer(b, r, peer, r->peer_ns[r->peer_count - 1], peer / p50);
