@@ -46,6 +46,26 @@ typedef tribus_status (*tribus_bridge_pipeline_fn)(void *context, tribus_session
                                                    tribus_msg_hybrid_pipeline_coord *m,
                                                    const char *members);
 
+/* Compute with a tensor: begin a run of a pipeline that computes what *m names. m: a request
+ * NEURAL_TO_GPU_COMPUTE, or GPU_TO_NEURAL_REFINE with `model` in the place of `operation`;
+ * its pipeline and run are set. bytes: as many as its shape and dtype say, copied. ticket:
+ * set. On a fault the error text is the answer. */
+typedef tribus_status (*tribus_bridge_tensor_fn)(void *context, tribus_session *session,
+                                                 tribus_msg_neural_to_gpu_compute *m,
+                                                 const char *members, const void *bytes,
+                                                 uint32_t *ticket);
+
+/* Take the n bytes of a result; borrowed during the call. */
+typedef tribus_status (*tribus_bridge_put_fn)(void *context, const void *bytes, uint64_t n);
+
+/* Has the run of that ticket ended? Returns TRIBUS_EMPTY while it has not. Otherwise the
+ * ticket is over: on TRIBUS_OK shape and dtype of *m are the result's, and put took it; else
+ * the error text is the answer. */
+typedef tribus_status (*tribus_bridge_result_fn)(void *context, uint32_t ticket,
+                                                 tribus_msg_neural_to_gpu_compute *m,
+                                                 tribus_bridge_put_fn put,
+                                                 void *put_context);
+
 typedef struct tribus_bridge_cfg {
     const char *socket_path; /* of the agent; NULL: the default */
     tribus_bridge_server servers[TRIBUS_BUSES];
@@ -59,8 +79,10 @@ typedef struct tribus_bridge_cfg {
     int64_t look_ns;           /* how often to ask who listens; 0: 100 ms */
     int64_t spin_ns; /* look on after a message, yielding, before sleeping; 0: 20 us */
     tribus_bridge_pipeline_fn pipeline; /* NULL: such requests are refused */
-    void *pipeline_context;             /* borrowed until stop */
-    const char *host_name; /* how other hosts know this one; NULL: that of the system */
+    tribus_bridge_tensor_fn tensor;     /* both or none, of the same context */
+    tribus_bridge_result_fn result;
+    void *pipeline_context; /* borrowed until stop */
+    const char *host_name;  /* how other hosts know this one; NULL: that of the system */
 } tribus_bridge_cfg;
 
 /* Start the threads; servers need not be there yet. cfg: copied. out: owned by the caller.
@@ -90,9 +112,10 @@ typedef struct tribus_bridge_stats {
     uint64_t cut;       /* taken, without their unknown members, which were too long */
     uint64_t outages;   /* connections lost or refused */
     uint64_t stored;    /* durable messages sent to their streams */
-    uint64_t store_lost;   /* durable messages overwritten before they were stored */
-    uint64_t copied_bytes; /* of tensors, for readers of other hosts */
-    uint64_t forgotten;    /* processes whose echoes are no longer told; of all buses */
+    uint64_t store_lost; /* durable messages overwritten before they were stored */
+    uint64_t
+        copied_bytes;   /* of tensors: for readers of other hosts, and requests of theirs */
+    uint64_t forgotten; /* processes whose echoes are no longer told; of all buses */
 } tribus_bridge_stats;
 
 /* Returns TRIBUS_OK or TRIBUS_BAD_ARG (no such bus). Any thread. */

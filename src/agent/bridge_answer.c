@@ -30,8 +30,6 @@
 #define MOST_BYTES     (1ull << 32)
 #define QUEUE_FRONT    (2u * TRIBUS_TIMELINE_BYTES)
 #define MOST_CELL      (1ull << 20)
-#define CALL_NS        1000000000LL
-#define MOST_FETCH     (64u << 20)
 
 /* Copy the error text into a message's text field and mark it. */
 static void fail(char *text, size_t n, uint32_t *phase)
@@ -40,8 +38,8 @@ static void fail(char *text, size_t n, uint32_t *phase)
     (void)tribus_wire_text_set(text, n, tribus_error_text());
 }
 
-static tribus_status find_object(tribus_session *session, const char *name, uint32_t number,
-                                 tribus_object *out)
+tribus_status tribus_bridge_find_object(tribus_session *session, const char *name,
+                                        uint32_t number, tribus_object *out)
 {
     uint32_t cursor = 0;
 
@@ -163,9 +161,10 @@ static tribus_status own_region(tribus_session *session, tribus_msg_shared_memor
 
     if (m->name[0] != '\0')
         (void)snprintf(name, sizeof(name), "region/%s", m->name);
-    st = find_object(session, m->name[0] != '\0' ? name : NULL, m->region, object);
+    st = tribus_bridge_find_object(session, m->name[0] != '\0' ? name : NULL, m->region,
+                                   object);
     if (st == TRIBUS_NOT_FOUND && m->name[0] != '\0') /* by its full name, of any owner */
-        st = find_object(session, m->name, 0, object);
+        st = tribus_bridge_find_object(session, m->name, 0, object);
     if (st != TRIBUS_OK)
         return st;
     if (object->kind != TRIBUS_OBJECT_REGION && m->operation != TRIBUS_WIRE_MEMORY_DESCRIBE)
@@ -272,7 +271,7 @@ static tribus_status open_queue(tribus_session *session, const char *name, queue
 {
     unsigned char *bytes;
     void *mem = NULL;
-    tribus_status st = find_object(session, name, 0, &out->object);
+    tribus_status st = tribus_bridge_find_object(session, name, 0, &out->object);
 
     if (st == TRIBUS_OK)
         st = tribus_session_open_object(session, name, 1, &out->object, &mem);
@@ -341,110 +340,6 @@ static tribus_status answer_queue(tribus_session *session, tribus_msg_compute_qu
     return st;
 }
 
-/* ---- tensors: NEURAL_TO_GPU_COMPUTE, GPU_TO_NEURAL_REFINE ---- */
-
-static uint64_t tensor_bytes(const int64_t *shape, uint32_t rank, uint32_t dtype)
-{
-    static const uint8_t size[] = {
-        [TRIBUS_WIRE_DTYPE_FLOAT16] = 2, [TRIBUS_WIRE_DTYPE_BFLOAT16] = 2,
-        [TRIBUS_WIRE_DTYPE_FLOAT32] = 4, [TRIBUS_WIRE_DTYPE_FLOAT64] = 8,
-        [TRIBUS_WIRE_DTYPE_INT8] = 1,    [TRIBUS_WIRE_DTYPE_INT16] = 2,
-        [TRIBUS_WIRE_DTYPE_INT32] = 4,   [TRIBUS_WIRE_DTYPE_INT64] = 8,
-        [TRIBUS_WIRE_DTYPE_UINT8] = 1,   [TRIBUS_WIRE_DTYPE_UINT16] = 2,
-        [TRIBUS_WIRE_DTYPE_UINT32] = 4,  [TRIBUS_WIRE_DTYPE_UINT64] = 8,
-        [TRIBUS_WIRE_DTYPE_BOOL] = 1};
-    uint64_t n = dtype < sizeof(size) ? size[dtype] : 0;
-
-    for (uint32_t i = 0; i < rank; i++) {
-        if (shape[i] < 0 || (shape[i] > 0 && n > MOST_BYTES / (uint64_t)shape[i]))
-            return UINT64_MAX;
-        n *= (uint64_t)shape[i];
-    }
-    return n > 0 ? n : UINT64_MAX;
-}
-
-/* Put the bytes of a slot beside its descriptor, for a reader of another host. The slot must
- * have been committed to us (TRIBUS_BRIDGE_HOLDER); it is given back. */
-static tribus_status fetch(tribus_bridge_side *side, const tribus_slot_ref *ref, char *key,
-                           size_t key_bytes)
-{
-    tribus_object object;
-    tribus_region *region = NULL;
-    const void *bytes = NULL;
-    void *mem = NULL;
-    redisReply *reply = NULL;
-    const char *words[5] = {"SET", key, NULL, "EX", "60"};
-    size_t lengths[5] = {3, 0, 0, 2, 2};
-    tribus_status st;
-
-    if (side->redis == NULL)
-        return tribus_error_set(TRIBUS_PEER_LOST, "no redis server to put the tensor in");
-    if (ref->bytes > MOST_FETCH)
-        return tribus_error_set(TRIBUS_BAD_ARG,
-                                "shape, dtype: a tensor of 1 to %u bytes is needed",
-                                MOST_FETCH);
-    st = find_object(side->session, NULL, ref->region, &object);
-
-    if (st == TRIBUS_OK)
-        st = tribus_session_open_object(side->session, object.name, 1, &object, &mem);
-    if (st == TRIBUS_OK)
-        st = tribus_region_open(mem, (size_t)object.bytes, TRIBUS_READER,
-                                TRIBUS_BRIDGE_HOLDER, &region);
-    if (st != TRIBUS_OK) {
-        if (mem != NULL)
-            tribus_session_drop(side->session, &object, 0);
-        return st;
-    }
-    st = tribus_region_receive(region, ref, &bytes);
-    if (st != TRIBUS_OK) {
-        tribus_error_add("slot %u of region %u", ref->slot, ref->region);
-        goto out;
-    }
-    (void)snprintf(key, key_bytes, "nautilus-tensor-%u-%u-%" PRIu64, ref->region, ref->slot,
-                   ref->generation);
-    words[2] = bytes;
-    lengths[1] = strlen(key);
-    lengths[2] = (size_t)ref->bytes;
-    st = tribus_redis_queue(side->redis, 5, words, lengths);
-    while (st == TRIBUS_OK && tribus_redis_unanswered(side->redis) > 0) {
-        st = tribus_redis_next_wait(side->redis, CALL_NS, &reply);
-        if (st != TRIBUS_OK)
-            break;
-        if (reply->type == REDIS_REPLY_ERROR)
-            st = tribus_error_set(TRIBUS_REFUSED, "redis: %s", reply->str);
-        freeReplyObject(reply);
-    }
-    if (st == TRIBUS_OK) /* counted: it was not handed over by reference */
-        (void)tribus_add_rlx(&side->bridge->counters[side->bus].copied_bytes, ref->bytes);
-    if (tribus_region_release(region, ref) != TRIBUS_OK)
-        tribus_error_clear(); /* received above, so it is ours to release */
-out:
-    tribus_region_close(region);
-    tribus_session_drop(side->session, &object, 0);
-    return st;
-}
-
-/* The two hand-over messages have the same fields at the same places but for the name of
- * what is to be done. */
-static tribus_status answer_tensor(tribus_bridge_side *side, const char *operation,
-                                   const tribus_slot_ref *ref, char *text,
-                                   size_t text_bytes)
-{
-    char key[64];
-    tribus_status st;
-
-    if (strcmp(operation, "fetch") != 0)
-        return tribus_error_set(
-            TRIBUS_UNSUPPORTED,
-            "%s: no compute host takes it from the wire; \"fetch\" reads "
-            "the tensor, a pipeline computes",
-            operation);
-    st = fetch(side, ref, key, sizeof(key));
-    if (st == TRIBUS_OK)
-        (void)tribus_wire_text_set(text, text_bytes, key);
-    return st;
-}
-
 /* ---- requests ---- */
 
 typedef struct waiting {
@@ -452,11 +347,19 @@ typedef struct waiting {
     int64_t deadline_ns;
 } waiting;
 
+typedef struct running {
+    tribus_msg_neural_to_gpu_compute m;
+    uint32_t ticket;
+} running;
+
 typedef struct answerer {
     tribus_bridge_side *side;
     waiting waits[MOST_WAITS];
     uint32_t wait_count;
+    running runs[MOST_WAITS];
+    uint32_t run_count;
     tribus_bridge_hosts hosts;
+    char more[TRIBUS_BRIDGE_MORE_BYTES]; /* members of the next reply; "" for none */
     char json[TRIBUS_WIRE_JSON_BYTES];
 } answerer;
 
@@ -466,6 +369,7 @@ static tribus_status reply_to(answerer *a, tribus_msg_header *m, const char *cha
     tribus_bridge_side *side = a->side;
     const bool remote = (m->flags & TRIBUS_MSG_FROM_WIRE) != 0;
     const char *words[] = {"PUBLISH", channel, a->json};
+    const tribus_wire_extra extra = {.data = a->more, .data_bytes = strlen(a->more)};
     size_t lengths[3] = {7, strlen(channel), 0};
     tribus_status st = TRIBUS_OK;
 
@@ -480,10 +384,12 @@ static tribus_status reply_to(answerer *a, tribus_msg_header *m, const char *cha
     if (st == TRIBUS_OK && channel[0] != '\0' && side->redis == NULL) {
         (void)tribus_add_rlx(&side->bridge->counters[side->bus].lost, 1u); /* counter */
     } else if (st == TRIBUS_OK && channel[0] != '\0') {
-        st = tribus_wire_to_json(m, a->json, sizeof(a->json), &lengths[2]);
+        st = tribus_wire_to_json_extra(m, a->more[0] != '\0' ? &extra : NULL, a->json,
+                                       sizeof(a->json), &lengths[2]);
         if (st == TRIBUS_OK)
             st = tribus_redis_queue(side->redis, 3, words, lengths);
     }
+    a->more[0] = '\0';
     return st;
 }
 
@@ -530,30 +436,25 @@ static tribus_status pipeline_request(answerer *a, tribus_msg_hybrid_pipeline_co
     return reply_to(a, &m->header, m->reply_channel);
 }
 
-static tribus_status compute_request(answerer *a, tribus_msg_neural_to_gpu_compute *m)
+static tribus_status tensor_request(answerer *a, tribus_msg_neural_to_gpu_compute *m)
 {
-    const tribus_slot_ref ref = {.region = m->region,
-                                 .slot = m->slot,
-                                 .generation = m->generation,
-                                 .offset = m->offset_bytes,
-                                 .bytes = tensor_bytes(m->shape, m->rank, m->dtype)};
+    const tribus_wire_extra *extra = tribus_bus_extra(a->side->requests);
+    running *r = &a->runs[a->run_count];
+    tribus_status st;
 
     m->phase = TRIBUS_WIRE_PHASE_REPLY;
-    if (answer_tensor(a->side, m->operation, &ref, m->text, sizeof(m->text)) != TRIBUS_OK)
-        fail(m->text, sizeof(m->text), &m->phase);
-    return reply_to(a, &m->header, m->reply_channel);
-}
-
-static tribus_status refine_request(answerer *a, tribus_msg_gpu_to_neural_refine *m)
-{
-    const tribus_slot_ref ref = {.region = m->region,
-                                 .slot = m->slot,
-                                 .generation = m->generation,
-                                 .offset = m->offset_bytes,
-                                 .bytes = tensor_bytes(m->shape, m->rank, m->dtype)};
-
-    m->phase = TRIBUS_WIRE_PHASE_REPLY;
-    if (answer_tensor(a->side, m->model, &ref, m->text, sizeof(m->text)) != TRIBUS_OK)
+    if (a->run_count == MOST_WAITS)
+        st = tribus_error_set(TRIBUS_FULL, "%u tensors are being computed with: ask later",
+                              MOST_WAITS);
+    else
+        st = tribus_bridge_tensor_answer(a->side, m, extra != NULL ? extra->data : NULL,
+                                         &r->ticket, a->more);
+    if (st == TRIBUS_EMPTY) {
+        r->m = *m;
+        a->run_count++;
+        return TRIBUS_OK;
+    }
+    if (st != TRIBUS_OK)
         fail(m->text, sizeof(m->text), &m->phase);
     return reply_to(a, &m->header, m->reply_channel);
 }
@@ -576,14 +477,11 @@ static tribus_status take_request(answerer *a, const tribus_msg_header *h)
         return m.hybrid_pipeline_coord.phase != TRIBUS_WIRE_PHASE_REQUEST
                    ? TRIBUS_OK
                    : pipeline_request(a, &m.hybrid_pipeline_coord);
-    case TRIBUS_MSG_NEURAL_TO_GPU_COMPUTE:
+    case TRIBUS_MSG_NEURAL_TO_GPU_COMPUTE: /* the same fields at the same places */
+    case TRIBUS_MSG_GPU_TO_NEURAL_REFINE:
         return m.neural_to_gpu_compute.phase != TRIBUS_WIRE_PHASE_REQUEST
                    ? TRIBUS_OK
-                   : compute_request(a, &m.neural_to_gpu_compute);
-    case TRIBUS_MSG_GPU_TO_NEURAL_REFINE:
-        return m.gpu_to_neural_refine.phase != TRIBUS_WIRE_PHASE_REQUEST
-                   ? TRIBUS_OK
-                   : refine_request(a, &m.gpu_to_neural_refine);
+                   : tensor_request(a, &m.neural_to_gpu_compute);
     default:
         return TRIBUS_OK;
     }
@@ -612,6 +510,25 @@ static tribus_status look_at_waits(answerer *a)
     return sent;
 }
 
+/* Answer those whose run has ended. */
+static tribus_status look_at_runs(answerer *a)
+{
+    tribus_status sent = TRIBUS_OK;
+
+    for (uint32_t i = a->run_count; i-- > 0 && sent == TRIBUS_OK;) {
+        running *r = &a->runs[i];
+        const tribus_status st = tribus_bridge_tensor_ended(a->side, &r->m, r->ticket);
+
+        if (st == TRIBUS_EMPTY)
+            continue;
+        if (st != TRIBUS_OK)
+            fail(r->m.text, sizeof(r->m.text), &r->m.phase);
+        sent = reply_to(a, &r->m.header, r->m.reply_channel);
+        *r = a->runs[--a->run_count];
+    }
+    return sent;
+}
+
 /* A request from the wire shows that the server is there, though we may not have connected
  * yet, or again: the answer waits for that, or it would be lost. */
 static void await_server(tribus_bridge_side *side)
@@ -627,8 +544,9 @@ static void await_server(tribus_bridge_side *side)
 /* Local requests are answered whether there is a server or not. */
 static tribus_status turn(answerer *a)
 {
-    const tribus_wait_cfg wait = {.spin_ns = 1,
-                                  .timeout_ns = a->wait_count > 0 ? WAITING_NS : STEP_NS};
+    const tribus_wait_cfg wait = {
+        .spin_ns = 1,
+        .timeout_ns = a->wait_count + a->run_count > 0 ? WAITING_NS : STEP_NS};
     const tribus_msg_header *m = NULL;
     redisReply *reply = NULL;
     tribus_status st = tribus_bus_next_wait(a->side->requests, &m, NULL, &wait);
@@ -639,6 +557,8 @@ static tribus_status turn(answerer *a)
         st = take_request(a, m);
     if (st == TRIBUS_OK || st == TRIBUS_TIMEOUT)
         st = look_at_waits(a);
+    if (st == TRIBUS_OK)
+        st = look_at_runs(a);
     if (a->side->redis == NULL)
         return st;
     if (st == TRIBUS_OK)

@@ -3,7 +3,7 @@
  * bridge.c      start, stop, statistics, origins
  * bridge_out.c  fabric -> wire          bridge_in.c  wire -> fabric
  * bridge_store.c  durable messages -> Redis streams
- * bridge_answer.c  coordination messages, answered
+ * bridge_answer.c  coordination messages, answered; bridge_answer_tensor.c  those with slots
  * bridge_hosts.c   what this host owns, told to others
  */
 #ifndef TRIBUS_AGENT_BRIDGE_SIDE_H

@@ -374,6 +374,8 @@ static tribus_status start_bridge(const daemon_state *d, const char *socket,
                                    .replicas = (uint32_t)p->redis.replicas,
                                    .host_name = p->agent.host,
                                    .pipeline = tribus_pipeline_answer_request,
+                                   .tensor = tribus_pipeline_answer_tensor,
+                                   .result = tribus_pipeline_answer_result,
                                    .pipeline_context = pipelines};
 
     return tribus_bridge_start(&cfg, out);

@@ -10,13 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define MOST 16u
-
-struct tribus_pipeline_answer {
-    tribus_pipeline *pipes[MOST];
-    char names[MOST][TRIBUS_PIPELINE_NAME_BYTES];
-    uint32_t count;
-};
+#define MOST TRIBUS_PIPELINE_ANSWER_MOST
 
 tribus_status tribus_pipeline_answer_open(tribus_pipeline_answer **out)
 {
@@ -44,6 +38,7 @@ static int32_t find(const tribus_pipeline_answer *a, const char *name)
 
 static void drop(tribus_pipeline_answer *a, uint32_t i)
 {
+    tribus_pipeline_answer_forget(a, a->pipes[i]);
     tribus_pipeline_close(a->pipes[i]);
     a->count--;
     a->pipes[i] = a->pipes[a->count];
@@ -182,16 +177,7 @@ static tribus_status add(tribus_pipeline_answer *a, tribus_session *session,
     return TRIBUS_OK;
 }
 
-/* Give finished runs back, so that their slots can be used again. */
-static void collect(tribus_pipeline *pipe)
-{
-    tribus_pipeline_result result;
-
-    while (tribus_pipeline_await_wait(pipe, 0, &result) == TRIBUS_OK)
-        tribus_pipeline_release(pipe, result.run);
-}
-
-static tribus_status start(const tribus_pipeline_answer *a, tribus_session *session,
+static tribus_status start(tribus_pipeline_answer *a, tribus_session *session,
                            tribus_msg_hybrid_pipeline_coord *m)
 {
     const int32_t i = find(a, m->pipeline);
@@ -200,7 +186,7 @@ static tribus_status start(const tribus_pipeline_answer *a, tribus_session *sess
     if (i < 0)
         return tribus_error_set(TRIBUS_NOT_FOUND, "%s was not registered from the wire",
                                 m->pipeline);
-    collect(a->pipes[i]);
+    tribus_pipeline_answer_collect(a, a->pipes[i]);
     st = tribus_pipeline_claim(a->pipes[i]);
     if (st == TRIBUS_FULL)
         return tribus_error_set(st, "as many runs as allowed are in flight");
@@ -230,14 +216,14 @@ static void fill(const tribus_pipeline *pipe, tribus_msg_hybrid_pipeline_coord *
 
 /* own: the handle of a pipeline registered here. A session has one mapping of an object, so
  * a second handle on it would take the memory away from the first when it is closed. */
-static tribus_status report(tribus_session *session, tribus_pipeline *own,
-                            tribus_msg_hybrid_pipeline_coord *m)
+static tribus_status report(tribus_pipeline_answer *a, tribus_session *session,
+                            tribus_pipeline *own, tribus_msg_hybrid_pipeline_coord *m)
 {
     tribus_pipeline *pipe = NULL;
     tribus_status st;
 
     if (own != NULL) {
-        collect(own);
+        tribus_pipeline_answer_collect(a, own);
         fill(own, m);
         return TRIBUS_OK;
     }
@@ -278,7 +264,7 @@ tribus_status tribus_pipeline_answer_request(void *answer, tribus_session *sessi
         drop(a, (uint32_t)i);
         return TRIBUS_OK;
     case TRIBUS_WIRE_PIPELINE_REPORT:
-        return report(session, i >= 0 ? a->pipes[i] : NULL, m);
+        return report(a, session, i >= 0 ? a->pipes[i] : NULL, m);
     }
     return tribus_error_set(TRIBUS_BAD_ARG, "operation: not one of its choices");
 }

@@ -37,7 +37,8 @@ def compare(got, want, where):
 def main():
     pairs = blocks((SOURCE / "docs" / "wire-examples.md").read_text())
     assert len(pairs) > 10
-    with bus_platform.Platform() as p:
+    hosts = ["neural_host.enabled=true", "gpu_host.enabled=true"]
+    with bus_platform.Platform(settings=hosts) as p:
         build = shlex.quote(os.path.abspath(bus_platform.BUILD))
         script = f"set -u\nPATH={build}:$PATH\n"
         for commands, _ in pairs:
