@@ -19,6 +19,8 @@
 #include "tribus/quant_portfolio.h"
 
 #include "quant/factor_set.h"
+#include "quant/qp_check.h"
+#include "quant/row_system.h"
 #include "quant/why.h"
 
 #include <cblas.h>
@@ -37,7 +39,7 @@ typedef struct solver {
     const tribus_quant_qp *qp;
     uint32_t n, vars, rows, active_count;
     double *v, *lo, *hi, *p;                /* vars; p is indexed by position in F */
-    double *x, *g, *hx;                     /* n */
+    double *x, *g, *hx, *fix;               /* n; fix by position in F */
     double *value, *rl, *ru, *lambda, *rhs; /* rows */
     double *gt, *s;                         /* active rows x n; active rows squared */
     uint32_t *active;                       /* rows */
@@ -56,7 +58,7 @@ typedef struct header {
 size_t tribus_quant_qp_bytes(uint32_t n, uint32_t rows)
 {
     const size_t v = 2 * (size_t)n, r = (size_t)rows + 1;
-    const size_t doubles = 4 * v + 3 * (size_t)n + (size_t)n * n + 5 * r + r * n + r * r;
+    const size_t doubles = 4 * v + 4 * (size_t)n + (size_t)n * n + 5 * r + r * n + r * r;
 
     return sizeof(header) + doubles * sizeof(double) + ((size_t)n + r) * sizeof(uint32_t) +
            v + r + 8;
@@ -82,6 +84,7 @@ static void lay_out(solver *s, void *work)
     s->x = take(&at, n);
     s->g = take(&at, n);
     s->hx = take(&at, n);
+    s->fix = take(&at, n);
     s->f.l = take(&at, n * n);
     s->value = take(&at, r);
     s->rl = take(&at, r);
@@ -159,32 +162,54 @@ static void collect_active(solver *s)
     }
 }
 
-/* Solve S lambda = rhs by Cholesky in place. A row that depends on those before it gets an
- * infinite pivot on the diagonal, and so lambda 0. */
-static void solve_rows(double *a, double *rhs, uint32_t w)
+static double row_tolerance(const solver *s, double limit)
 {
-    for (uint32_t j = 0; j < w; j++) {
-        double whole = a[j * w + j], pivot = whole;
+    return TOLERANCE * (isinf(limit) ? 1.0 : fmax(1.0, fabs(limit))) *
+           fmax(1.0, 1e-3 * s->n);
+}
 
-        for (uint32_t k = 0; k < j; k++)
-            pivot -= a[j * w + k] * a[j * w + k];
-        pivot = pivot > 1e-11 * whole && whole > 0.0 ? sqrt(pivot) : INFINITY;
-        a[j * w + j] = pivot;
-        for (uint32_t i = j + 1; i < w; i++) {
-            for (uint32_t k = 0; k < j; k++)
-                a[i * w + j] -= a[i * w + k] * a[j * w + k];
-            a[i * w + j] /= pivot; /* 0 for a dependent row */
+/* How far row a of the active ones is from its limit after the whole step; 0 for a row that
+ * the others imply. */
+static double missing(const solver *s, uint32_t a)
+{
+    const uint32_t r = s->active[a];
+    double left = (s->row_state[r] == LOW ? s->rl[r] : s->ru[r]) - s->value[r];
+
+    if (isinf(s->s[a * s->active_count + a]))
+        return 0.0;
+    for (uint32_t i = 0; i < s->f.count; i++)
+        left -= coefficient(s, r, s->f.var[i]) * s->p[i];
+    return left;
+}
+
+/* Where H_FF is singular, L^-1 is of the size of 1 / sqrt(ridge): the step is then a small
+ * difference of large vectors and may miss its rows by far more than rounding. Fixed-precision
+ * refinement (Higham 2002, chapter 12) of the rows: solve for what is missing, with the same
+ * factors. Each round gains several digits; a round that gains none is the last. */
+static void refine_rows(solver *s)
+{
+    const uint32_t m = s->f.count, n = s->n, w = s->active_count;
+    double before = INFINITY;
+
+    for (int round = 0; round < 5; round++) {
+        double worst = 0.0;
+
+        for (uint32_t a = 0; a < w; a++) {
+            s->rhs[a] = -missing(s, a);
+            worst = fmax(worst, fabs(s->rhs[a]) / row_tolerance(s, s->ru[s->active[a]]));
         }
-    }
-    for (uint32_t i = 0; i < w; i++) {
-        for (uint32_t k = 0; k < i; k++)
-            rhs[i] -= a[i * w + k] * rhs[k];
-        rhs[i] /= a[i * w + i];
-    }
-    for (uint32_t i = w; i-- > 0;) {
-        for (uint32_t k = i + 1; k < w; k++)
-            rhs[i] -= a[k * w + i] * rhs[k];
-        rhs[i] /= a[i * w + i];
+        if (worst <= 1e-3 || worst > 0.5 * before)
+            return;
+        before = worst;
+        tribus_row_system_solve(s->s, s->rhs, w);
+        memset(s->fix, 0, m * sizeof(*s->fix));
+        for (uint32_t a = 0; a < w; a++) {
+            s->lambda[s->active[a]] += s->rhs[a];
+            cblas_daxpy((int)m, -s->rhs[a], &s->gt[(size_t)a * n], 1, s->fix, 1);
+        }
+        cblas_dtrsv(CblasRowMajor, CblasLower, CblasTrans, CblasNonUnit, (int)m, s->f.l,
+                    (int)n, s->fix, 1);
+        cblas_daxpy((int)m, 1.0, s->fix, 1, s->p, 1);
     }
 }
 
@@ -222,16 +247,19 @@ static void solve_equality(solver *s)
         s->rhs[a] =
             cblas_ddot((int)m, &s->gt[(size_t)a * n], 1, s->p, 1) - (limit - s->value[r]);
     }
-    solve_rows(s->s, s->rhs, w);
+    tribus_row_system_factor(s->s, w);
+    tribus_row_system_solve(s->s, s->rhs, w);
     for (uint32_t a = 0; a < w; a++) {
         if (s->independent && isinf(s->s[a * w + a]))
             s->row_state[s->active[a]] = IMPLIED;
         s->lambda[s->active[a]] = s->rhs[a];
         cblas_daxpy((int)m, -s->rhs[a], &s->gt[(size_t)a * n], 1, s->p, 1);
     }
-    if (m > 0)
-        cblas_dtrsv(CblasRowMajor, CblasLower, CblasTrans, CblasNonUnit, (int)m, s->f.l,
-                    (int)n, s->p, 1);
+    if (m == 0)
+        return;
+    cblas_dtrsv(CblasRowMajor, CblasLower, CblasTrans, CblasNonUnit, (int)m, s->f.l, (int)n,
+                s->p, 1);
+    refine_rows(s);
 }
 
 /* ---- 1. the guess ---- */
@@ -239,12 +267,6 @@ static void solve_equality(solver *s)
 static int twin_is_free(const solver *s, uint32_t k)
 {
     return s->vars > s->n && s->state[k < s->n ? k + s->n : k - s->n] == FREE;
-}
-
-static double row_tolerance(const solver *s, double limit)
-{
-    return TOLERANCE * (isinf(limit) ? 1.0 : fmax(1.0, fabs(limit))) *
-           fmax(1.0, 1e-3 * s->n);
 }
 
 /* Correct what the last jump got wrong. Returns the number of corrections. */
@@ -532,54 +554,6 @@ static double residual(const solver *s)
 
 /* ---- start and finish ---- */
 
-static tribus_status check(const tribus_quant_qp *q, tribus_quant_why *why)
-{
-    const size_t n = q->n;
-
-    if (n == 0 || n > 20000 || q->h == NULL || q->lower == NULL || q->upper == NULL ||
-        (q->rows > 0 && (q->a == NULL || q->row_lower == NULL || q->row_upper == NULL)) ||
-        (q->start != NULL && !(q->turnover >= 0.0))) {
-        tribus_quant_why_set(why, "quadratic program without variables, H, bounds or rows");
-        return TRIBUS_BAD_ARG;
-    }
-    for (size_t i = 0; i < n; i++) {
-        if (!(q->lower[i] <= q->upper[i])) {
-            tribus_quant_why_set(why,
-                                 "lower bound %g of weight %zu is above its upper bound "
-                                 "%g",
-                                 q->lower[i], i, q->upper[i]);
-            return TRIBUS_BAD_DATA;
-        }
-        if (!(q->h[i * n + i] >= 0.0) || (q->q != NULL && !isfinite(q->q[i])) ||
-            (q->start != NULL && !isfinite(q->start[i]))) {
-            tribus_quant_why_set(why,
-                                 "weight %zu has a negative variance or a number that is "
-                                 "not finite",
-                                 i);
-            return TRIBUS_BAD_DATA;
-        }
-    }
-    for (size_t i = 0; i < n * n; i++) {
-        if (!isfinite(q->h[i])) {
-            tribus_quant_why_set(why, "H (%zu, %zu) is not finite", i / n, i % n);
-            return TRIBUS_BAD_DATA;
-        }
-    }
-    for (size_t r = 0; r < q->rows; r++) {
-        if (!(q->row_lower[r] <= q->row_upper[r])) {
-            tribus_quant_why_set(why, "limits of row %zu are the wrong way round", r);
-            return TRIBUS_BAD_DATA;
-        }
-        for (size_t i = 0; i < n; i++) {
-            if (!isfinite(q->a[r * n + i])) {
-                tribus_quant_why_set(why, "row %zu, column %zu is not finite", r, i);
-                return TRIBUS_BAD_DATA;
-            }
-        }
-    }
-    return TRIBUS_OK;
-}
-
 static void set_bounds(solver *s)
 {
     const tribus_quant_qp *q = s->qp;
@@ -764,7 +738,7 @@ tribus_status tribus_quant_qp_solve(const tribus_quant_qp *qp, void *work, doubl
 
     if (qp == NULL || work == NULL || x == NULL || out == NULL)
         return TRIBUS_BAD_ARG;
-    st = check(qp, why);
+    st = tribus_qp_check(qp, why);
     if (st != TRIBUS_OK)
         return st;
     found = attempt(&s, qp, work);
