@@ -122,11 +122,17 @@ TRIBUS_MUST_CHECK tribus_status tribus_quant_cov_shrunk(tribus_quant_matrix retu
                                                         double *shrinkage,
                                                         tribus_quant_why *why);
 
-/* Lower factor L with L L' = a, in place; the upper triangle becomes zero.
- * tolerance 0: a must be positive definite (LAPACK dpotrf). tolerance > 0: a may be
- * singular, as with more assets than days; a pivot below tolerance * max(diagonal) makes a
- * zero column. Use 1e-12 for a sample covariance. Returns TRIBUS_OK, TRIBUS_BAD_ARG, or
- * TRIBUS_BAD_DATA: why names the first bad row. */
+/* Lower factor L with L L' = a, in place; the upper triangle becomes zero. Only the lower
+ * triangle of a is read, but all of it must be finite.
+ * tolerance 0: a must be positive definite (LAPACK dpotrf), each pivot above its rounding,
+ * 2^-51 n times the diagonal it is left of. Rounding may hide that a matrix is singular in
+ * one direction only; a tolerance tells.
+ * tolerance > 0: a may be singular, as with more assets than days. It is the share of the
+ * largest diagonal that counts as zero, at least 2^-52 n: when no pivot above it is left, the
+ * rank is found, the remaining columns of L are zero, and |L L' - a| is about that at most.
+ * Rows are pivoted inside (Higham 2002, section 10.3), L comes back in the order of a with a
+ * diagonal >= 0. Use 1e-12 for a sample covariance. Returns TRIBUS_OK, TRIBUS_BAD_ARG, or
+ * TRIBUS_BAD_DATA: why names a bad row. */
 TRIBUS_MUST_CHECK tribus_status tribus_quant_cholesky(double *a, uint32_t n,
                                                       double tolerance,
                                                       tribus_quant_why *why);

@@ -1,10 +1,9 @@
-/* cov.c -- sample covariance and Cholesky. See tribus/quant_series.h. */
+/* cov.c -- sample covariance, of all rows or pairwise. See tribus/quant_series.h. */
 #include "tribus/quant_series.h"
 
 #include "quant/why.h"
 
 #include <cblas.h>
-#include <lapacke.h>
 #include <math.h>
 #include <string.h>
 
@@ -80,72 +79,4 @@ tribus_status tribus_quant_cov_pairwise(tribus_quant_matrix r, uint32_t ddof, do
         }
     }
     return TRIBUS_OK;
-}
-
-/* Row by row; a pivot that rounding cannot tell from zero drops its column. What is left of
- * that row must then be as small: |a_ij|^2 <= a_ii a_jj, else a was not semi-definite. */
-static tribus_status semi_definite(double *a, size_t n, double tolerance,
-                                   tribus_quant_why *why)
-{
-    double largest = 0.0;
-
-    for (size_t i = 0; i < n; i++)
-        largest = fmax(largest, a[i * n + i]);
-    for (size_t j = 0; j < n; j++) {
-        const double pivot = a[j * n + j] - cblas_ddot((int)j, &a[j * n], 1, &a[j * n], 1);
-        const double root = pivot > tolerance * largest ? sqrt(pivot) : 0.0;
-
-        if (!(pivot >= -tolerance * largest)) {
-            tribus_quant_why_set(why,
-                                 "matrix is not positive semi-definite: pivot %g in "
-                                 "row %zu",
-                                 pivot, j);
-            return TRIBUS_BAD_DATA;
-        }
-        a[j * n + j] = root;
-        for (size_t i = j + 1; i < n; i++) {
-            const double rest =
-                a[i * n + j] - cblas_ddot((int)j, &a[i * n], 1, &a[j * n], 1);
-
-            a[i * n + j] = root > 0.0 ? rest / root : 0.0;
-        }
-    }
-    return TRIBUS_OK;
-}
-
-tribus_status tribus_quant_cholesky(double *a, uint32_t n, double tolerance,
-                                    tribus_quant_why *why)
-{
-    tribus_status st = TRIBUS_OK;
-
-    if (a == NULL || n == 0 || !(tolerance >= 0.0 && tolerance < 1.0)) {
-        tribus_quant_why_set(why,
-                             "Cholesky factor of nothing, or a tolerance outside [0, 1)");
-        return TRIBUS_BAD_ARG;
-    }
-    for (size_t i = 0; i < (size_t)n * n; i++) {
-        if (!isfinite(a[i])) {
-            tribus_quant_why_set(why, "matrix entry (%zu, %zu) is not finite", i / n,
-                                 i % n);
-            return TRIBUS_BAD_DATA;
-        }
-    }
-    if (tolerance > 0.0) {
-        st = semi_definite(a, n, tolerance, why);
-    } else {
-        /* Row-major lower is column-major upper: no transposed copy is made. */
-        const lapack_int info =
-            LAPACKE_dpotrf(LAPACK_COL_MAJOR, 'U', (lapack_int)n, a, (lapack_int)n);
-
-        if (info != 0) {
-            tribus_quant_why_set(why,
-                                 "matrix is not positive definite: row %d depends on "
-                                 "the rows before it",
-                                 (int)info - 1);
-            st = TRIBUS_BAD_DATA;
-        }
-    }
-    for (size_t i = 0; st == TRIBUS_OK && i < n; i++)
-        memset(&a[i * n + i + 1], 0, (n - i - 1) * sizeof(*a));
-    return st;
 }
