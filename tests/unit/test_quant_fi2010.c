@@ -193,19 +193,23 @@ static double *published_rows(void)
 {
     const char *path = check_data("fi2010/Train_Dst_NoAuction_ZScore_CF_1.txt.xz");
     char command[4200], *line = NULL;
-    double *z = malloc(sizeof(*z) * ROWS * TAKEN);
+    double *z;
     size_t room = 0;
     FILE *pipe;
 
-    CHECK(z != NULL);
     if (path == NULL)
         SKIP("no fi2010 in the reference data: its rows were not compared");
+    z = malloc(sizeof(*z) * ROWS * TAKEN);
+    CHECK(z != NULL);
     (void)snprintf(command, sizeof(command), "xz -dc '%s'", path);
     pipe = popen(command, "r");
     CHECK(pipe != NULL);
     for (int r = 0; r < ROWS; r++) {
-        if (getline(&line, &room, pipe) < (ssize_t)(WIDTH * EVERY * TAKEN))
+        if (getline(&line, &room, pipe) < (ssize_t)(WIDTH * EVERY * TAKEN)) {
+            free(line);
+            free(z);
             SKIP("xz is not installed: the rows of fi2010 were not compared");
+        }
         for (int k = 0; k < TAKEN; k++)
             z[r * TAKEN + k] =
                 data_number(line + WIDTH * EVERY * k, line + WIDTH * EVERY * k + WIDTH);
