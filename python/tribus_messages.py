@@ -851,9 +851,9 @@ class NeuralToGpuCompute(Message):
     DURABLE = False
     request: int = _field("u64", default=0)  # repeated in the reply
     pipeline: str = _field("text", 32, default="")  # pipeline it belongs to
-    operation: str = _field("text", 32)  # what to compute
-    run: int = _field("u64", default=0)  # run of the pipeline
-    generation: int = _field("u64")  # of the region, as described
+    operation: str = _field("text", 32)  # a gpu stage, or what it runs; store, fetch: the slot itself
+    run: int = _field("u64", default=0)  # reply: the run of the pipeline
+    generation: int = _field("u64")  # of the slot, as it was committed; reply: of the result
     offset_bytes: int = _field("u64", default=0)  # of the tensor in the slot (bytes)
     region: int = _field("u32")  # region of the tensor
     slot: int = _field("u32")  # slot of the tensor
@@ -862,7 +862,7 @@ class NeuralToGpuCompute(Message):
     phase: Phase = _field("pick", Phase, default=Phase.REQUEST)  # request, reply or error
     require_zero_copy: bool = _field("flag", default=False)  # fail rather than copy
     reply_channel: str = _field("text", 64, default="")  # where the answer goes; empty: none wanted
-    text: str = _field("text", 96, default="")  # error: what was wrong
+    text: str = _field("text", 96, default="")  # error: what was wrong; fetch: the key that holds the bytes
 
 
 @dataclass(kw_only=True)
@@ -876,9 +876,9 @@ class GpuToNeuralRefine(Message):
     DURABLE = False
     request: int = _field("u64", default=0)  # repeated in the reply
     pipeline: str = _field("text", 32, default="")  # pipeline it belongs to
-    model: str = _field("text", 32)  # the model that refines it
-    run: int = _field("u64", default=0)  # run of the pipeline
-    generation: int = _field("u64")  # of the region, as described
+    model: str = _field("text", 32)  # a neural stage, or the model it runs; store, fetch: the slot itself
+    run: int = _field("u64", default=0)  # reply: the run of the pipeline
+    generation: int = _field("u64")  # of the slot, as it was committed; reply: of the result
     offset_bytes: int = _field("u64", default=0)  # of the tensor in the slot (bytes)
     region: int = _field("u32")  # region of the tensor
     slot: int = _field("u32")  # slot of the tensor
@@ -887,7 +887,7 @@ class GpuToNeuralRefine(Message):
     phase: Phase = _field("pick", Phase, default=Phase.REQUEST)  # request, reply or error
     require_zero_copy: bool = _field("flag", default=False)  # fail rather than copy
     reply_channel: str = _field("text", 64, default="")  # where the answer goes; empty: none wanted
-    text: str = _field("text", 96, default="")  # error: what was wrong
+    text: str = _field("text", 96, default="")  # error: what was wrong; fetch: the key that holds the bytes
 
 
 @dataclass(kw_only=True)

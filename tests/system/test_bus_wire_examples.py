@@ -45,7 +45,7 @@ def main():
             script += f"{commands}\necho '{MARK}'\n"
         for bus, port in DEFAULTS.items():
             script = script.replace(f"-p {port}", f"-p {p.ports[bus]}")
-        done = subprocess.run(["bash", "-c", script], env=p.env, capture_output=True,
+        done = subprocess.run(["bash", "-c", script], env=p.env, cwd=p.folder, capture_output=True,
                               text=True, timeout=200)
         outputs = done.stdout.split(MARK)
         assert len(outputs) == len(pairs) + 1, (done.stdout, done.stderr)
