@@ -2,7 +2,8 @@
  * run reads, and the members that define a pipeline. An agent is there, so that words about
  * regions find one, and a slot that was committed to us; there are no hosts.
  *
- * The first byte chooses: even, `inputs` of a start; odd, members of a register. Whatever comes is
+ * The first byte chooses: even, `inputs` of a start; odd, members of a register, and of a tensor
+ * that is handed over. Whatever comes is
  * refused with a text, or done; and afterwards a good request is still answered.
  */
 #include "pipeline/pipeline.h"
@@ -114,6 +115,37 @@ static void inputs_of(const char *text)
         REQUIRE(tribus_error_text()[0] != '\0');
 }
 
+static tribus_status take(void *context, const void *bytes, uint64_t n)
+{
+    (void)context;
+    (void)bytes;
+    return n > 0 ? TRIBUS_OK : TRIBUS_BAD_ARG;
+}
+
+static void tensor_of(const char *text)
+{
+    static const float x[4] = {1, 2, 3, 4};
+    tribus_msg_neural_to_gpu_compute m;
+    uint32_t ticket = 0;
+
+    REQUIRE(tribus_wire_init(&m, sizeof(m), TRIBUS_MSG_NEURAL_TO_GPU_COMPUTE) == TRIBUS_OK);
+    (void)snprintf(m.operation, sizeof(m.operation), "sum");
+    m.dtype = TRIBUS_WIRE_DTYPE_FLOAT32;
+    m.rank = 1;
+    m.shape[0] = 4;
+    if (ask(TRIBUS_WIRE_PIPELINE_REGISTER, "p", "", definition) != TRIBUS_OK)
+        REQUIRE(strstr(tribus_error_text(), "p is registered") != NULL);
+    offer_slot();
+    if (tribus_pipeline_answer_tensor(answer, session, &m, text, x, &ticket) != TRIBUS_OK) {
+        REQUIRE(tribus_error_text()[0] != '\0');
+        return;
+    }
+    REQUIRE(tribus_pipeline_answer_result(answer, ticket, &m, take, NULL) == TRIBUS_EMPTY);
+    REQUIRE(ask(TRIBUS_WIRE_PIPELINE_STOP, "p", "", NULL) == TRIBUS_OK); /* none finishes */
+    REQUIRE(tribus_pipeline_answer_result(answer, ticket, &m, take, NULL) ==
+            TRIBUS_STOPPED);
+}
+
 static void members_of(const char *text)
 {
     if (ask(TRIBUS_WIRE_PIPELINE_REGISTER, "q", "", text) == TRIBUS_OK) {
@@ -123,6 +155,7 @@ static void members_of(const char *text)
     } else {
         REQUIRE(tribus_error_text()[0] != '\0');
     }
+    tensor_of(text);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
