@@ -23,7 +23,7 @@ size_t tribus_quant_tail_doubles(size_t rows, size_t n, size_t limits)
 {
     const size_t size = n + 1;
 
-    return 2 * rows * size + size * size + 13 * rows + 4 * size + 9 * n + limits * (n + 6);
+    return 2 * rows * size + size * size + 13 * rows + 5 * size + 9 * n + limits * (n + 6);
 }
 
 static double *take(double **at, size_t count)
@@ -52,6 +52,7 @@ void tribus_quant_tail_lay_out(tail *p, double *at)
     p->rc1 = take(&at, p->rows);
     p->rc2 = take(&at, p->rows);
     p->x = take(&at, p->size);
+    p->best = take(&at, p->size);
     p->dx = take(&at, p->size);
     p->unit = take(&at, p->size);
     p->rhs = take(&at, p->size);
@@ -265,23 +266,29 @@ static void longest_steps(const tail *p, double *primal, double *dual)
     }
 }
 
+/* The second-order term of the predictor, if it is wanted: before that, what lies in the
+ * directions is what the caller's memory held, NaN for one. */
+static double product(int wanted, double a, double b)
+{
+    return wanted ? a * b : 0.0;
+}
+
 /* Targets sigma mu - product, less the second-order term of the predictor when `second`. */
 static void set_targets(tail *p, double target, int second)
 {
-    const double f = second ? 1.0 : 0.0;
-
     for (size_t t = 0; t < p->rows; t++) {
-        p->rc1[t] = target - p->u[t] * p->z[t] - f * p->du[t] * p->dz[t];
-        p->rc2[t] = target - p->s[t] * p->y[t] - f * p->ds[t] * p->dy[t];
+        p->rc1[t] = target - p->u[t] * p->z[t] - product(second, p->du[t], p->dz[t]);
+        p->rc2[t] = target - p->s[t] * p->y[t] - product(second, p->ds[t], p->dy[t]);
     }
     for (size_t i = 0; i < p->n; i++) {
-        p->rca[i] = target - (p->x[i] - p->low[i]) * p->a[i] - f * p->dx[i] * p->da[i];
-        p->rcb[i] = isinf(p->top[i])
-                        ? 0.0
-                        : target - room_above(p, i) * p->b[i] + f * p->dx[i] * p->db[i];
+        p->rca[i] =
+            target - (p->x[i] - p->low[i]) * p->a[i] - product(second, p->dx[i], p->da[i]);
+        p->rcb[i] = isinf(p->top[i]) ? 0.0
+                                     : target - room_above(p, i) * p->b[i] +
+                                           product(second, p->dx[i], p->db[i]);
     }
     for (size_t j = 0; j < p->limits; j++)
-        p->rcw[j] = target - p->w[j] * p->eta[j] - f * p->dw[j] * p->deta[j];
+        p->rcw[j] = target - p->w[j] * p->eta[j] - product(second, p->dw[j], p->deta[j]);
 }
 
 static double after_step(const tail *p, double primal, double dual)
@@ -332,18 +339,33 @@ static void measure(const tail *p, tribus_quant_tail_result *out)
     out->gap = complementarity(p, &count) / fmax(fabs(out->risk), 1e-300);
 }
 
+/* How far from what ends the search; 1 or less: there. */
+static double distance(const tribus_quant_tail_result *r)
+{
+    const double gap = r->gap / 1e-13, infeasible = r->infeasible / 1e-12;
+
+    return isfinite(gap) ? fmax(gap, infeasible) : INFINITY;
+}
+
 tribus_status tribus_quant_tail_run(tail *p, tribus_quant_tail_result *out)
 {
-    *out = (tribus_quant_tail_result){0};
+    tribus_quant_tail_result best = {0};
+    uint32_t steps;
+
     set_start(p);
-    for (out->iterations = 0; out->iterations < 100; out->iterations++) {
+    for (steps = 0;; steps++) {
         double primal, dual, count, gap, sigma, ridge;
 
         measure(p, out);
-        if (!isfinite(out->gap))
+        if (steps == 0 && !isfinite(out->gap))
             return TRIBUS_BAD_DATA;
-        if (out->gap <= 1e-13 && out->infeasible <= 1e-12)
-            return TRIBUS_OK;
+        if (steps == 0 || distance(out) < distance(&best)) {
+            best = *out;
+            memcpy(p->best, p->x, p->size * sizeof(double));
+        }
+        /* With a gap near the rounding a step may end on a bound, and the next one is NaN. */
+        if (!isfinite(out->gap) || distance(&best) <= 1.0 || steps == 100)
+            break;
         for (ridge = 1e-16; !factorise(p, ridge) && ridge < 1e-9;)
             ridge *= 100.0; /* near the end the scenarios' weights are of any size */
         if (ridge >= 1e-9)
@@ -358,6 +380,8 @@ tribus_status tribus_quant_tail_run(tail *p, tribus_quant_tail_result *out)
         longest_steps(p, &primal, &dual);
         step(p, fmin(1.0, 0.9995 * primal), fmin(1.0, 0.9995 * dual));
     }
-    measure(p, out);
+    memcpy(p->x, p->best, p->size * sizeof(double));
+    *out = best;
+    out->iterations = steps;
     return out->gap <= 1e-9 && out->infeasible <= 1e-9 ? TRIBUS_OK : TRIBUS_TIMEOUT;
 }

@@ -17,6 +17,7 @@ typedef struct tribus_quant_tail_problem {
     double *u, *s, *y, *z;                    /* rows */
     double *du, *ds, *dy, *dz, *e, *diagonal; /* rows */
     double *x, *dx, *unit, *rhs;              /* size; x[n] is zeta */
+    double *best;                             /* size: the x that came nearest */
     double *a, *b, *da, *db;                  /* n */
     double *rca, *rcb, *rc1, *rc2;            /* n, n, rows, rows */
     double *w, *eta, *dw, *deta, *rcw;        /* limits */
