@@ -76,22 +76,29 @@ onnx_library() {
     rm -rf "$work"
 }
 
+# Sets `apt` to an apt-get that knows only that suite of Debian and keeps its state in a folder:
+# packages of another release are unpacked, never installed.
+other_suite() {
+    local work=$1 suite=$2 uri
+    uri=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' |
+        grep -v security | grep -m1 debian) || true
+    mkdir -p "$work/lists/partial" "$work/cache/archives/partial" "$work/empty"
+    echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $uri $suite main" \
+        >"$work/sources.list"
+    : >"$work/status"
+    apt=(apt-get -q -o Dir::Etc::sourcelist="$work/sources.list"
+        -o Dir::Etc::sourceparts="$work/empty" -o Dir::State::lists="$work/lists"
+        -o Dir::Cache="$work/cache" -o Dir::State::status="$work/status"
+        -o APT::Sandbox::User=)
+}
+
 onnx_include() {
-    local include=$deps/onnxruntime/include work uri
+    local include=$deps/onnxruntime/include work apt
     [ ! -f "$include/onnxruntime_c_api.h" ] || return 0
     [ -f /usr/include/onnxruntime/onnxruntime_c_api.h ] && return 0
     echo "deps: fetching the C header of ONNX Runtime $onnx_header"
     work=$(mktemp -d)
-    uri=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' |
-        grep -v security | grep -m1 debian)
-    mkdir -p "$work/lists/partial" "$work/cache/archives/partial" "$work/empty"
-    echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $uri trixie main" \
-        >"$work/sources.list"
-    : >"$work/status"
-    local apt=(apt-get -q -o Dir::Etc::sourcelist="$work/sources.list"
-        -o Dir::Etc::sourceparts="$work/empty" -o Dir::State::lists="$work/lists"
-        -o Dir::Cache="$work/cache" -o Dir::State::status="$work/status"
-        -o APT::Sandbox::User=)
+    other_suite "$work" trixie
     "${apt[@]}" update >/dev/null
     (cd "$work" && "${apt[@]}" download libonnxruntime-dev >/dev/null)
     dpkg -x "$work"/libonnxruntime-dev_*.deb "$work/unpacked"
@@ -103,20 +110,12 @@ onnx_include() {
 
 # Valkey 8 is in Debian's backports; unpacked here, for the tests. Without it they are skipped.
 valkey() {
-    local to=$deps/valkey work uri
+    local to=$deps/valkey work apt
     [ ! -x "$to/usr/bin/valkey-server" ] || return 0
     ! command -v valkey-server >/dev/null || return 0
     work=$(mktemp -d)
-    uri=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' |
-        grep -v security | grep -m1 debian) || true
-    mkdir -p "$work/lists/partial" "$work/cache/archives/partial" "$work/empty" "$to"
-    echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $uri bookworm-backports main" \
-        >"$work/sources.list"
-    : >"$work/status"
-    local apt=(apt-get -q -o Dir::Etc::sourcelist="$work/sources.list"
-        -o Dir::Etc::sourceparts="$work/empty" -o Dir::State::lists="$work/lists"
-        -o Dir::Cache="$work/cache" -o Dir::State::status="$work/status"
-        -o APT::Sandbox::User=)
+    mkdir -p "$to"
+    other_suite "$work" bookworm-backports
     if "${apt[@]}" update >/dev/null 2>&1 &&
         (cd "$work" && "${apt[@]}" download valkey-server valkey-tools >/dev/null 2>&1); then
         echo "deps: unpacked Valkey"

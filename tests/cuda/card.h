@@ -10,6 +10,7 @@
 #include "device/cuda_memory.h"
 #include "device/cuda_timeline.h"
 #include "device/cuda_timeline_kernels.h"
+#include "tribus/agent.h"
 #include "tribus/base.h"
 
 #include <signal.h>
@@ -143,6 +144,20 @@ static inline tribus_status card_launch(tribus_cuda_stream *s, const char *name,
         st = tribus_cuda_stream_launch(s, function, (tribus_cuda_grid){blocks, threads, 0},
                                        params);
     return st;
+}
+
+/* An agent in a process of its own, so that it can be killed. */
+static inline pid_t card_agent(const char *socket_path)
+{
+    const tribus_agent_cfg cfg = {.socket_path = socket_path};
+    const pid_t pid = card_fork();
+    tribus_agent *agent;
+
+    if (pid != 0)
+        return pid;
+    GOOD(tribus_agent_start(&cfg, &agent));
+    for (;;)
+        (void)pause();
 }
 
 /* Send and get one descriptor. */

@@ -56,19 +56,6 @@ static pid_t host_start(int which)
     _exit(0);
 }
 
-static pid_t agent_start(void)
-{
-    const tribus_agent_cfg cfg = {.socket_path = socket_path};
-    const pid_t pid = card_fork();
-    tribus_agent *agent;
-
-    if (pid != 0)
-        return pid;
-    GOOD(tribus_agent_start(&cfg, &agent));
-    for (;;)
-        (void)pause();
-}
-
 static void submit(tribus_pipeline *pipe)
 {
     tribus_tensor t[3];
@@ -183,7 +170,7 @@ int main(void)
         before = card_free_bytes();
     hosts[0] = host_start(0);
     hosts[1] = host_start(1);
-    agent = agent_start();
+    agent = card_agent(socket_path);
     until_ns = tribus_now_ns() + CARD_LONG_NS;
     while (tribus_session_open(&cfg, &session) != TRIBUS_OK)
         CHECK(tribus_now_ns() < until_ns);

@@ -34,19 +34,6 @@ static tribus_session *session_of(const char *name)
     return s;
 }
 
-static pid_t agent_start(void)
-{
-    const tribus_agent_cfg cfg = {.socket_path = socket_path};
-    const pid_t pid = card_fork();
-    tribus_agent *agent;
-
-    if (pid != 0)
-        return pid;
-    GOOD(tribus_agent_start(&cfg, &agent));
-    for (;;)
-        (void)pause();
-}
-
 static tribus_slab *slab_of(tribus_session *s, tribus_cuda_context *c, tribus_end end)
 {
     const int64_t until_ns = tribus_now_ns() + CARD_LONG_NS;
@@ -263,7 +250,7 @@ static void agent_killed_gets_the_memory_back(pid_t *agent, uint32_t seed)
         maker_main(ref, seed);
     card_await(&shared->step, 1);
     CHECK(kill(*agent, SIGKILL) == 0 && waitpid(*agent, NULL, 0) == *agent);
-    *agent = agent_start();
+    *agent = card_agent(socket_path);
     heir = card_fork();
     if (heir == 0)
         heir_main(ref, seed, false);
@@ -297,7 +284,7 @@ int main(void)
     (void)snprintf(socket_path, sizeof(socket_path), "%s/agent.sock", folder);
     shared = card_shared(sizeof(page));
     before = card_free_bytes();
-    agent = agent_start();
+    agent = card_agent(socket_path);
     leases_between_two_processes_leave_nothing(
         cycles != NULL ? (uint32_t)strtoul(cycles, NULL, 10) : 100000u, seed);
     maker_killed_slab_is_found_again(seed);

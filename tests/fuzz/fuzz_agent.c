@@ -6,6 +6,8 @@
  *   1   an agent: the rest is the reply to a request;
  *   2   the registry: the rest is laid over a valid one, and read.
  */
+#include "require.h"
+
 #include "base/os.h"
 #include "fabric/agent_call.h"
 #include "fabric/registry.h"
@@ -19,14 +21,6 @@
 #include <unistd.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-#define REQUIRE(cond)                                                                      \
-    do {                                                                                   \
-        if (!(cond)) {                                                                     \
-            fprintf(stderr, "%d: %s: %s\n", __LINE__, #cond, tribus_error_text());         \
-            abort();                                                                       \
-        }                                                                                  \
-    } while (0)
 
 static char folder[] = "/tmp/tribus-fuzz-XXXXXX";
 static char path[64];

@@ -10,6 +10,8 @@
  *   4   a consumer of streams: its group, its entries, the clock.
  *
  * What a local subscriber is handed out must be a valid message, whatever came. */
+#include "require.h"
+
 #include "agent/bridge_known.h"
 #include "agent/bridge_side.h"
 #include "bus/bus.h"
@@ -25,14 +27,6 @@
 #include <unistd.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-#define REQUIRE(cond)                                                                      \
-    do {                                                                                   \
-        if (!(cond)) {                                                                     \
-            fprintf(stderr, "%d: %s: %s\n", __LINE__, #cond, tribus_error_text());         \
-            abort();                                                                       \
-        }                                                                                  \
-    } while (0)
 
 #define PATIENCE_NS  INT64_C(10000000000)
 #define ROOM         (1u << 16)

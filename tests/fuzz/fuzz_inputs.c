@@ -6,6 +6,8 @@
  * that is handed over. Whatever comes is
  * refused with a text, or done; and afterwards a good request is still answered.
  */
+#include "require.h"
+
 #include "pipeline/pipeline.h"
 #include "pipeline/pipeline_answer.h"
 #include "tribus/agent.h"
@@ -14,14 +16,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-
-#define REQUIRE(cond)                                                                      \
-    do {                                                                                   \
-        if (!(cond)) {                                                                     \
-            fprintf(stderr, "%d: %s: %s\n", __LINE__, #cond, tribus_error_text());         \
-            abort();                                                                       \
-        }                                                                                  \
-    } while (0)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
